@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from model.checkpoint import CheckpointInfo, save_checkpoint
+from model.config import DMSRConfig
+from model.network import DMSR
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    return DMSRConfig(width=4, depth=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory, tiny_config):
+    """A whole weights file of the smallest network, random but fixed, with 64-pixel tiles to be quick."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    torch.manual_seed(0)
+    info = CheckpointInfo(tiny_config, "derain", tile=64, overlap=16)
+    save_checkpoint(path, DMSR(tiny_config).state_dict(), info)
+    return path
