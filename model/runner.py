@@ -1,0 +1,164 @@
+"""The only code that runs the network outside training: uint8 tiles in, uint8 tiles out, on one device.
+
+Knows nothing of images, requests or queues. Device, precision, memory layout, warm-up and the answers to running out of
+memory and to values that are not finite exist here once, for service, command line, evaluation and scale-out alike.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import CheckpointInfo, load_checkpoint
+from model.network import DMSR
+from model.tiling import Pixels
+
+PRECISIONS = ("auto", "fp32")
+
+
+class NonFiniteTiles(ArithmeticError):
+    """Tiles for which the network gives NaN or infinity even in float32; `indices` are theirs in the batch."""
+
+    def __init__(self, indices: list[int]) -> None:
+        super().__init__(f"the network's output is not finite for tiles {indices}")
+        self.indices = indices
+
+
+class TileRunner:
+    """Hold one network on one device and run batches of its tiles.
+
+    One call at a time: the caller gives each runner one thread.
+
+    max_tiles: tiles run in one go; falls when the device runs out of memory.
+    memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
+    """
+
+    def __init__(
+        self, network: DMSR, info: CheckpointInfo, device: str = "auto", precision: str = "auto", max_tiles: int = 8
+    ) -> None:
+        self.info = info
+        self.tile = info.tile
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.max_tiles = max_tiles
+        self.memory_splits = 0
+        self.fp32_retries = 0
+        self._network = network.to(self.device, memory_format=torch.channels_last).eval()
+
+    @classmethod
+    def load(
+        cls, path: Path, device: str = "auto", precision: str = "auto", sha256: str | None = None, max_tiles: int = 8
+    ) -> "TileRunner":
+        """Load a weights file onto a device; raises WeightsError for the file, ValueError for device or precision."""
+        network, info = load_checkpoint(path, sha256)
+        return cls(network, info, device, precision, max_tiles)
+
+    def warm_up(self, tile: int | None = None) -> None:
+        """Run one grey batch of one tile and one of max_tiles, so that no caller pays for first-time set-up."""
+        side = tile or self.tile
+        for count in sorted({1, self.max_tiles}):
+            self.run(np.full((count, side, side, 3), 127, np.uint8))
+
+    def run(self, tiles: Pixels) -> Pixels:
+        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB; raises NonFiniteTiles, or what the device raises.
+
+        Any tile side the network takes is accepted; the weights' own is `tile`.
+        """
+        restored = np.empty_like(tiles)
+        start = 0
+        while start < len(tiles):
+            count = min(self.max_tiles, len(tiles) - start)
+            try:
+                restored[start : start + count] = self._run_batch(tiles[start : start + count])
+            except NonFiniteTiles as error:
+                raise NonFiniteTiles([start + index for index in error.indices]) from None
+            except RuntimeError as error:
+                if count == 1 or not _out_of_memory(error):
+                    raise
+                self.max_tiles = count // 2
+                self.memory_splits += 1
+            else:
+                start += count
+                continue
+            # Outside the handler: the exception's frames hold the tensors that did not fit.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return restored
+
+    @torch.inference_mode()
+    def _run_batch(self, tiles: Pixels) -> Pixels:
+        # Tiles cut from an image may be read-only views; from_numpy warns about those, so copy into a fresh array.
+        x = torch.from_numpy(np.array(tiles)).to(self.device)
+        x = x.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
+        y = self._forward(x, self.precision)
+        finite = torch.isfinite(y).flatten(1).all(dim=1)
+        if not finite.all():
+            y = self._again_in_fp32(x, y, finite)
+        y = y.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return y.permute(0, 2, 3, 1).cpu().numpy()
+
+    def _again_in_fp32(self, x: Tensor, y: Tensor, finite: Tensor) -> Tensor:
+        indices = torch.nonzero(~finite).flatten()
+        self.fp32_retries += len(indices)
+        again = self._forward(x[indices], "fp32")
+        lost = indices[~torch.isfinite(again).flatten(1).all(dim=1)]
+        if len(lost):
+            raise NonFiniteTiles(lost.tolist())
+        y[indices] = again
+        return y
+
+    def _forward(self, x: Tensor, precision: str) -> Tensor:
+        with _precision(precision, self.device):
+            return self._network(x)[0].float()
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a device; "auto" is CUDA where there is one.
+
+    Raises ValueError naming the value if it is not a device or not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}; it must be auto, cpu, cuda or cuda:N") from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices")
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {device!r}; only cpu and cuda are supported")
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn "auto" into "bf16" where the device multiplies bfloat16 in hardware, else "fp32"."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
+    if precision == "fp32":
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    # Without these instructions bfloat16 is emulated and slower than float32.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "fp32"
+
+
+@contextlib.contextmanager
+def _precision(precision: str, device: torch.device) -> Iterator[None]:
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif device.type == "cuda":
+        # cuDNN's default for convolutions is TF32, which has ten bits of mantissa: not float32.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
+            yield
+    else:
+        yield
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # The CPU allocator has no exception class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

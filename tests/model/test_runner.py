@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.checkpoint import CheckpointInfo
+from model.runner import NonFiniteTiles, TileRunner, resolve_device, resolve_precision
+
+
+class Fake(nn.Module):
+    """A network whose output is a function of its input and of whether autocast is on."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        return self.function(x), None, None
+
+
+def runner(tiny_config, function, **kwargs):
+    info = CheckpointInfo(tiny_config, "derain", tile=64)
+    return TileRunner(Fake(function), info, device="cpu", **({"precision": "fp32"} | kwargs))
+
+
+def tiles(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 64, 64, 3), np.uint8)
+
+
+def test_the_identity_network_changes_nothing(tiny_config):
+    batch = tiles(5)
+    assert np.array_equal(runner(tiny_config, lambda x: x).run(batch), batch)
+
+
+def test_values_are_rounded_and_clamped(tiny_config):
+    """0.6 of a grey step rounds up, and nothing wraps around at black or white."""
+    batch = np.full((1, 64, 64, 3), 100, np.uint8)
+    assert (runner(tiny_config, lambda x: x + 0.6 / 255).run(batch) == 101).all()
+    assert (runner(tiny_config, lambda x: x + 9).run(batch) == 255).all()
+    assert (runner(tiny_config, lambda x: x - 9).run(batch) == 0).all()
+
+
+def test_the_network_sees_rgb_in_unit_range(tiny_config):
+    seen = []
+
+    def spy(x):
+        seen.append(x.clone())
+        return x
+
+    batch = np.zeros((1, 64, 64, 3), np.uint8)
+    batch[..., 0] = 255
+    runner(tiny_config, spy).run(batch)
+    assert seen[0].shape == (1, 3, 64, 64)
+    assert seen[0][0, :, 0, 0].tolist() == [1, 0, 0]
+
+
+def test_batches_obey_max_tiles(tiny_config):
+    subject = runner(tiny_config, lambda x: x, max_tiles=3)
+    batch = tiles(7)
+    assert np.array_equal(subject.run(batch), batch)
+    assert subject._network.batches == [3, 3, 1]
+
+
+def test_out_of_memory_halves_the_batch_and_remembers(tiny_config):
+    """Nothing is lost when only two tiles fit, and the next call starts with the size that fitted."""
+
+    def hungry(x):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("too many")
+        return x
+
+    subject = runner(tiny_config, hungry, max_tiles=8)
+    batch = tiles(8)
+    assert np.array_equal(subject.run(batch), batch)
+    assert (subject.max_tiles, subject.memory_splits) == (2, 2)
+    subject.run(batch)
+    assert subject.memory_splits == 2
+
+
+def test_out_of_memory_with_one_tile_is_raised(tiny_config):
+    def starving(x):
+        raise torch.OutOfMemoryError("none left")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        runner(tiny_config, starving).run(tiles(2))
+
+
+def test_another_fault_is_not_taken_for_memory(tiny_config):
+    def broken(x):
+        raise RuntimeError("device-side assert")
+
+    with pytest.raises(RuntimeError, match="device-side"):
+        runner(tiny_config, broken).run(tiles(4))
+
+
+def test_tiles_that_are_not_finite_run_again_in_fp32(tiny_config):
+    """Only they, only once, and the result is the float32 one."""
+
+    def overflowing(x):
+        if torch.is_autocast_enabled("cpu"):
+            x = x.clone()
+            x[1] = float("inf")
+        return x
+
+    subject = runner(tiny_config, overflowing)
+    subject.precision = "bf16"
+    batch = tiles(3)
+    assert np.array_equal(subject.run(batch), batch)
+    assert subject._network.batches == [3, 1]
+    assert subject.fp32_retries == 1
+
+
+def test_tiles_that_stay_not_finite_are_named(tiny_config):
+    def poisoned(x):
+        return torch.where(x.mean(dim=(1, 2, 3), keepdim=True) == 0, float("nan"), x)
+
+    batch = tiles(5)
+    batch[[1, 4]] = 0
+    with pytest.raises(NonFiniteTiles) as caught:
+        runner(tiny_config, poisoned, max_tiles=2).run(batch)
+    assert caught.value.indices == [1]
+
+
+def test_warm_up_runs_the_largest_batch(tiny_config):
+    subject = runner(tiny_config, lambda x: x, max_tiles=4)
+    subject.warm_up()
+    assert subject._network.batches == [1, 4]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:x"])
+def test_impossible_devices_are_named(device):
+    with pytest.raises(ValueError, match=device):
+        resolve_device(device)
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(ValueError, match="fp8"):
+        resolve_precision("fp8", torch.device("cpu"))
+
+
+def test_fp32_is_fp32():
+    assert resolve_precision("fp32", torch.device("cpu")) == "fp32"

@@ -1,0 +1,106 @@
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.tiling import Stitcher, TilePlan, cut
+
+plans = st.builds(
+    TilePlan,
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    tile=st.just(64),
+    overlap=st.sampled_from([0, 1, 7, 8, 16]),
+)
+
+
+def picture(plan, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (plan.height, plan.width, 3), np.uint8)
+
+
+def stitched(plan, tiles, order):
+    stitcher = Stitcher(plan)
+    for index in order:
+        stitcher.add(index, tiles[index])
+    return stitcher.image()
+
+
+@settings(deadline=None, max_examples=150)
+@given(plans, st.randoms(use_true_random=False))
+def test_stitching_what_was_cut_is_the_picture(plan, rng):
+    """Exactly, for every size from 1×1, every overlap, and tiles coming back in any order."""
+    image = picture(plan)
+    order = list(range(len(plan)))
+    rng.shuffle(order)
+    tiles = {index: cut(image, plan, index) for index in order}
+    assert all(tile.shape == (plan.tile, plan.tile, 3) for tile in tiles.values())
+    assert np.array_equal(stitched(plan, tiles, order), image)
+
+
+@settings(deadline=None, max_examples=50)
+@given(plans)
+def test_every_pixel_s_weights_sum_to_one(plan):
+    total = np.zeros((max(plan.height, plan.tile), max(plan.width, plan.tile)), int)
+    for index in range(len(plan)):
+        top, left = plan.origin(index)
+        total[top : top + plan.tile, left : left + plan.tile] += plan.weights(index)
+    assert (total == 256).all()
+
+
+def test_the_order_of_tiles_does_not_matter():
+    """Blending different tiles gives the same bits in any order: a busy server returns the same picture."""
+    plan = TilePlan(300, 210, 64, 16)
+    rng = np.random.default_rng(1)
+    tiles = {index: rng.integers(0, 256, (64, 64, 3), np.uint8) for index in range(len(plan))}
+    order = list(range(len(plan)))
+    first = stitched(plan, tiles, order)
+    random.Random(2).shuffle(order)
+    assert np.array_equal(first, stitched(plan, tiles, order))
+
+
+def test_the_reference_tiling_pushes_the_last_window_inward():
+    """For 150 rows: windows at 0 and 22, and the second gives only the rows from 128 on."""
+    plan = TilePlan(150, 128, 128, 0)
+    assert plan.rows == [0, 22]
+    black, white = np.zeros((128, 128, 3), np.uint8), np.full((128, 128, 3), 255, np.uint8)
+    rows = stitched(plan, [black, white], [0, 1])[:, 0, 0]
+    assert (rows[:128] == 0).all()
+    assert (rows[128:] == 255).all()
+
+
+def test_a_step_between_tiles_becomes_a_ramp():
+    """Blending spreads a difference over the overlap instead of leaving a seam."""
+    plan = TilePlan(64, 112, 64, 16)
+    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    row = stitched(plan, [black, white], [0, 1])[0, :, 0].astype(int)
+    steps = np.diff(row)
+    assert row[0] == 0
+    assert row[-1] == 255
+    assert steps.min() >= 0
+    assert steps.max() <= 255 // 16 + 1
+
+
+def test_adding_a_tile_twice_is_an_error():
+    plan = TilePlan(64, 64, 64, 0)
+    stitcher = Stitcher(plan)
+    stitcher.add(0, np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(KeyError):
+        stitcher.add(0, np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_missing_tile_is_an_error():
+    with pytest.raises(AssertionError, match="1 tiles were never added"):
+        Stitcher(TilePlan(10, 10, 64, 0)).image()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -1)])
+def test_an_empty_picture_is_refused(size):
+    with pytest.raises(ValueError, match="cannot be tiled"):
+        TilePlan(*size, 64, 0)
+
+
+def test_an_overlap_beyond_a_quarter_is_refused():
+    with pytest.raises(ValueError, match="overlap is 17"):
+        TilePlan(100, 100, 64, 17)
