@@ -1,0 +1,127 @@
+"""Every DMSR_* variable: the only place that reads the environment.
+
+One frozen group for each part of the service, so that a part is given its own settings and no others. A variable is
+DMSR_<GROUP>_<FIELD>; a misspelt one stops the start, because silence would mean a limit nobody set.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "DMSR_"
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names each variable and what is wrong with it."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WeightsSettings(_Group):
+    """Choose the weights files."""
+
+    derain: Path | None = Field(None, description="weights file for /derain; default: the manifest's choice")
+    dehaze: Path | None = Field(None, description="weights file for /dehaze; default: the manifest's choice")
+
+
+class RunnerSettings(_Group):
+    """Choose how the network runs."""
+
+    precision: Literal["auto", "fp32"] = Field(
+        "auto", description="`auto` takes bfloat16 where the device multiplies it in hardware"
+    )
+    max_tiles: int = Field(
+        64, ge=1, le=1024, description="cap on the batch in tiles; the warm-up picks the best size below it"
+    )
+
+
+class LimitsSettings(_Group):
+    """Bound what one request may bring."""
+
+    body_bytes: int = Field(32 * 2**20, ge=1024, description="largest body in bytes")
+    body_seconds: Seconds = Field(60, description="time in which a whole body must arrive")
+    buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies held at once")
+    pixels: int = Field(50_000_000, ge=1, description="largest picture in pixels")
+    side: int = Field(30_000, ge=1, description="longest side of a picture in pixels")
+
+
+class QueueSettings(_Group):
+    """Bound what may wait."""
+
+    tiles: int = Field(12_000, ge=1, description="tiles admitted and not yet done, all requests together")
+    decoded_pixels: int = Field(400_000_000, ge=1, description="pixels of all pictures admitted at once")
+    deadline_seconds: Seconds = Field(600, description="time a request is given unless X-Request-Timeout asks for less")
+    max_deadline_seconds: Seconds = Field(3600, description="largest X-Request-Timeout")
+
+
+class ServerSettings(_Group):
+    """Choose where the server listens and how it stops."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    drain_seconds: Seconds = Field(30, description="time after SIGTERM in which work in flight may finish")
+    codec_threads: int = Field(0, ge=0, description="threads that decode and encode; 0: one for each CPU")
+
+
+class LogSettings(_Group):
+    """Choose how the log looks."""
+
+    format: Literal["auto", "json", "console"] = Field("auto", description="`auto` is JSON when not on a terminal")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least serious line to log")
+
+
+class Settings(BaseSettings):
+    """Hold every setting of the service."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+    )
+
+    devices: str = Field("auto", description="`auto`, `cpu`, or CUDA devices such as `cuda:0,cuda:1`")
+    weights: WeightsSettings = WeightsSettings()
+    runner: RunnerSettings = RunnerSettings()
+    limits: LimitsSettings = LimitsSettings()
+    queue: QueueSettings = QueueSettings()
+    server: ServerSettings = ServerSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the DMSR_* variables; raises SettingsError naming every wrong or unknown one."""
+        known = variables()
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise SettingsError(f"unknown variables: {', '.join(unknown)}; docs/settings.md lists those there are")
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())) from error
+
+
+def variables() -> dict[str, tuple[object, str]]:
+    """List every variable with its default and its effect, in the order of the docs."""
+    found: dict[str, tuple[object, str]] = {}
+    for name, group in Settings.model_fields.items():
+        if isinstance(group.default, _Group):
+            for field, info in type(group.default).model_fields.items():
+                found[f"{PREFIX}{name}_{field}".upper()] = (info.default, info.description or "")
+        else:
+            found[f"{PREFIX}{name}".upper()] = (group.default, group.description or "")
+    return found
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    name = PREFIX + "_".join(str(part) for part in location).upper()
+    return f"{name}={os.environ.get(name, '')!r}: {message}"
