@@ -1,0 +1,81 @@
+"""Pillow's many modes into four: grey, grey with alpha, RGB, RGB with alpha; and from 16 bits to 8 and back.
+
+Works on bands of rows, so that a conversion never holds the whole picture twice.
+"""
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import numpy as np
+from PIL import ImageCms
+from PIL.Image import Image
+
+BAND_PIXELS = 1 << 20
+
+_TO_GREY = frozenset(("1", "L", "LA", "La"))
+_STEP = 257  # 65535 / 255: the 16-bit distance between two neighbouring 8-bit values
+
+
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows of about a million pixels."""
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def is_grey(image: Image) -> bool:
+    """Tell whether the picture is grey by its form: grey samples, or a palette of greys."""
+    if image.mode in ("P", "PA"):
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in _TO_GREY or image.mode.startswith("I;16")
+
+
+def has_alpha(image: Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA") or "transparency" in image.info
+
+
+def band_converter(image: Image) -> Callable[[Image], Image]:
+    """Return what turns a band of the image into L, LA, RGB or RGBA.
+
+    CMYK goes to sRGB through its profile, relative colorimetric with black point compensation as photo editors do;
+    without a profile, by plain complement.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK" and profile:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            "CMYK",
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        return lambda band: ImageCms.applyTransform(band, transform)
+    mode = ("L" if image.mode in _TO_GREY else "RGB") + ("A" if has_alpha(image) else "")
+    return lambda band: band if band.mode == mode else band.convert(mode)
+
+
+def narrow(grey16: np.ndarray) -> np.ndarray:
+    """Return 16-bit values as the nearest 8-bit ones (uint8); v × 257 gives v back."""
+    return ((grey16.astype(np.uint32) + _STEP // 2) // _STEP).astype(np.uint8)
+
+
+def apply_change(grey16: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return 16-bit values moved by what the network changed in 8 bits: grey16 + 257 × (after − before), clipped."""
+    change = (after.astype(np.int32) - before) * _STEP
+    return np.clip(grey16 + change, 0, 65535).astype(np.uint16)
+
+
+def mean_grey(rgb: np.ndarray) -> np.ndarray:
+    """Return the rounded mean of the channels, uint8 (H, W).
+
+    Of a grey picture the network gives three estimates of one value; their plain mean errs least, where a luma
+    would lean on one of them.
+    """
+    total = rgb[..., 0].astype(np.uint16)
+    total += rgb[..., 1]
+    total += rgb[..., 2]
+    total += 1
+    total //= 3
+    return total.astype(np.uint8)

@@ -1,0 +1,67 @@
+"""What the stations of imaging hand on: limits, what a header says, pixels. Knows nothing of files or codecs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """How large a picture may say it is before its pixels are left alone."""
+
+    max_pixels: int = 50_000_000
+    max_side: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the header of an image says; no pixel has been decoded.
+
+    `width` and `height` are as displayed, after `orientation` (EXIF, 1 to 8) is applied. `mode` is "grey", "rgb",
+    "palette" or "cmyk", and `bits` those of its deepest channel. `exif` is as found, unread.
+    """
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    bits: int
+    alpha: bool
+    frames: int
+    orientation: int
+    exif: bytes = field(repr=False)
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The pixels of an image, upright, with what must come back beside them.
+
+    `rgb` is uint8 (H, W, 3), C-contiguous: what the network sees. `alpha` is uint8 (H, W); `grey16` is uint16 (H, W),
+    the values that `rgb` holds narrowed to 8 bits. `dpi` is (horizontal, vertical). `png_colour` holds the chunks by
+    which a PNG says what its numbers mean, beside or instead of an ICC profile.
+    """
+
+    rgb: np.ndarray
+    grey: bool = False
+    alpha: np.ndarray | None = None
+    grey16: np.ndarray | None = None
+    icc: bytes | None = None
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    png_colour: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.rgb.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.rgb.shape[0]
+
+    @property
+    def bits(self) -> int:
+        return 8 if self.grey16 is None else 16

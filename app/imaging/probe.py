@@ -1,0 +1,89 @@
+"""Read an image's header, so that what must not be decoded is refused before one pixel is. Decodes nothing."""
+
+import re
+
+from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImage, UnsupportedImage
+from app.imaging.fault import picture_at_fault
+from app.imaging.formats import READERS
+from app.imaging.formats.bmp import HEADER_BYTES as BMP_HEADER_BYTES
+from app.imaging.metadata import read_orientation
+from app.imaging.picture import ImageLimits, Probe
+
+_READ = "JPEG, PNG, WebP, TIFF, BMP and AVIF are read here."
+# What people send that is not read, by its first bytes.
+_STRANGERS = (
+    (
+        rb"....ftyp(hei|hev|mif1|msf1)",
+        "This is an HEIC photo. Save it as JPEG, or set the camera to 'Most compatible'.",
+    ),
+    (rb"GIF8[79]a", "This is a GIF. Save the picture as PNG."),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "This is a JPEG XL image. Save it as JPEG or PNG."),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "This is a JPEG 2000 image. Save it as JPEG or PNG."),
+    (rb"8BPS", "This is a Photoshop document. Save it as PNG or TIFF."),
+    (rb"%PDF", "This is a PDF. Export the picture as PNG."),
+)
+
+
+def probe(data: bytes, limits: ImageLimits) -> Probe:
+    """Return what the header says.
+
+    Raise NotAnImage, ImageTooLarge, AnimatedImage, UnsupportedImage (pixels that could not come back as they are) or
+    UndecodableImage (a header that cannot be true).
+    """
+    format = sniff(data)
+    with picture_at_fault(format):
+        header = READERS[format].read(data)
+    if header.width <= 0 or header.height <= 0:
+        raise UndecodableImage(f"The {format.upper()} header says {header.width} × {header.height} pixels.")
+    _check_size(header.width, header.height, limits)
+    if header.frames > 1:
+        raise AnimatedImage("The image has several frames or pages. Send one picture at a time.", limit=1)
+    orientation = read_orientation(header.exif)
+    width, height = (header.height, header.width) if orientation >= 5 else (header.width, header.height)
+    return Probe(
+        format, width, height, header.mode, header.bits, header.alpha, header.frames, orientation, exif=header.exif
+    )
+
+
+def sniff(data: bytes) -> str:
+    """Return the format the first bytes show, whatever name or content type came with them; raise NotAnImage."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "webp"
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return "tiff"
+    if data.startswith((b"II+\0", b"MM\0+")):
+        raise UnsupportedImage("This is a BigTIFF. Save it as a classic TIFF.")
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in BMP_HEADER_BYTES:
+        return "bmp"
+    if data[4:8] == b"ftyp" and _names_avif(data):
+        return "avif"
+    for pattern, remedy in _STRANGERS:
+        if re.match(pattern, data, re.DOTALL):
+            raise NotAnImage(f"{remedy} {_READ}")
+    raise NotAnImage(f"The data is not an image of a known format. {_READ}")
+
+
+def _names_avif(data: bytes) -> bool:
+    """Tell whether the file type box has one of AVIF's brands, as its major or among the compatible ones."""
+    length = min(int.from_bytes(data[:4], "big"), 256)
+    brands = [data[at : at + 4] for at in (8, *range(16, length, 4))]
+    return b"avif" in brands or b"avis" in brands
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"The image has {width} × {height} pixels; at most {limits.max_pixels} are taken.",
+            limit=limits.max_pixels,
+            observed=width * height,
+        )
+    if max(width, height) > limits.max_side:
+        raise ImageTooLarge(
+            f"The image is {width} × {height}; at most {limits.max_side} pixels a side are taken.",
+            limit=limits.max_side,
+            observed=max(width, height),
+        )
