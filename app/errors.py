@@ -27,8 +27,8 @@
         │   └── DeviceLost          503  device-lost
         └── DeadlineExceeded        504  deadline-exceeded
 
-`detail` is what the caller reads, so it never holds a path, a file name or a trace; `extra` members (limit, observed, …)
-travel beside it. What operators should know goes into the exception's cause and the log.
+`detail` is what the caller reads, so it never holds a path, a file name or a trace; `extra` members (limit, observed,
+…) travel beside it. What operators should know goes into the exception's cause and the log.
 Knows nothing of HTTP beyond the status numbers.
 """
 

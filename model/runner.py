@@ -5,7 +5,8 @@ memory and to values that are not finite exist here once, for service, command l
 """
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,19 @@ PRECISIONS = ("auto", "fp32")
 
 
 class NonFiniteTiles(ArithmeticError):
-    """Tiles for which the network gives NaN or infinity even in float32; `indices` are theirs in the batch."""
+    """Tiles for which the network gives NaN or infinity even in float32.
 
-    def __init__(self, indices: list[int]) -> None:
+    indices: theirs in the batch. restored: the whole batch, in which all other tiles are good.
+    """
+
+    def __init__(self, indices: list[int], restored: Pixels) -> None:
         super().__init__(f"the network's output is not finite for tiles {indices}")
         self.indices = indices
+        self.restored = restored
+
+
+class DeviceFault(RuntimeError):
+    """A device that is lost to this process: CUDA errors are sticky, and only a new process can go on."""
 
 
 class TileRunner:
@@ -32,7 +41,7 @@ class TileRunner:
 
     One call at a time: the caller gives each runner one thread.
 
-    max_tiles: tiles run in one go; falls when the device runs out of memory.
+    max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
     """
 
@@ -56,59 +65,70 @@ class TileRunner:
         network, info = load_checkpoint(path, sha256)
         return cls(network, info, device, precision, max_tiles)
 
-    def warm_up(self, tile: int | None = None) -> None:
-        """Run one grey batch of one tile and one of max_tiles, so that no caller pays for first-time set-up."""
-        side = tile or self.tile
-        for count in sorted({1, self.max_tiles}):
-            self.run(np.full((count, side, side, 3), 127, np.uint8))
+    def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
+
+        Doubling stops as soon as it no longer pays: on CPUs, whose caches small batches fit, that is after one or two
+        steps, on GPUs after a few more.
+        """
+        rates: dict[int, float] = {}
+        count = 1
+        while count <= self.max_tiles:
+            batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
+            self.run(batch)
+            start = clock()
+            self.run(batch)
+            rates[count] = count / (clock() - start)
+            if count > 1 and rates[count] < 1.05 * rates[count // 2]:
+                break
+            count *= 2
+        self.max_tiles = next(size for size, rate in rates.items() if rate >= 0.95 * max(rates.values()))
 
     def run(self, tiles: Pixels) -> Pixels:
-        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB; raises NonFiniteTiles, or what the device raises.
+        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
 
         Any tile side the network takes is accepted; the weights' own is `tile`.
+        Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
         restored = np.empty_like(tiles)
+        lost: list[int] = []
         start = 0
         while start < len(tiles):
             count = min(self.max_tiles, len(tiles) - start)
             try:
-                restored[start : start + count] = self._run_batch(tiles[start : start + count])
-            except NonFiniteTiles as error:
-                raise NonFiniteTiles([start + index for index in error.indices]) from None
+                restored[start : start + count], bad = self._run_batch(tiles[start : start + count])
             except RuntimeError as error:
+                if _device_lost(error):
+                    raise DeviceFault(str(error)) from error
                 if count == 1 or not _out_of_memory(error):
                     raise
                 self.max_tiles = count // 2
                 self.memory_splits += 1
             else:
+                lost += [start + index for index in bad]
                 start += count
                 continue
             # Outside the handler: the exception's frames hold the tensors that did not fit.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
+        if lost:
+            raise NonFiniteTiles(lost, restored)
         return restored
 
     @torch.inference_mode()
-    def _run_batch(self, tiles: Pixels) -> Pixels:
+    def _run_batch(self, tiles: Pixels) -> tuple[Pixels, list[int]]:
+        """Return the restored tiles and the indices of those that are not finite whatever the precision."""
         # Tiles cut from an image may be read-only views; from_numpy warns about those, so copy into a fresh array.
         x = torch.from_numpy(np.array(tiles)).to(self.device)
         x = x.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         y = self._forward(x, self.precision)
-        finite = torch.isfinite(y).flatten(1).all(dim=1)
-        if not finite.all():
-            y = self._again_in_fp32(x, y, finite)
-        y = y.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).cpu().numpy()
-
-    def _again_in_fp32(self, x: Tensor, y: Tensor, finite: Tensor) -> Tensor:
-        indices = torch.nonzero(~finite).flatten()
-        self.fp32_retries += len(indices)
-        again = self._forward(x[indices], "fp32")
-        lost = indices[~torch.isfinite(again).flatten(1).all(dim=1)]
-        if len(lost):
-            raise NonFiniteTiles(lost.tolist())
-        y[indices] = again
-        return y
+        bad = _not_finite(y)
+        if len(bad):
+            self.fp32_retries += len(bad)
+            y[bad] = self._forward(x[bad], "fp32")
+            bad = bad[_not_finite(y[bad])]
+        y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return y.permute(0, 2, 3, 1).cpu().numpy(), bad.tolist()
 
     def _forward(self, x: Tensor, precision: str) -> Tensor:
         with _precision(precision, self.device):
@@ -157,6 +177,14 @@ def _precision(precision: str, device: torch.device) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _not_finite(y: Tensor) -> Tensor:
+    return torch.nonzero(~torch.isfinite(y).flatten(1).all(dim=1)).flatten()
+
+
+def _device_lost(error: RuntimeError) -> bool:
+    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -5,6 +5,9 @@ from model.checkpoint import CheckpointInfo, save_checkpoint
 from model.config import DMSRConfig
 from model.network import DMSR
 
+# Tiny networks gain nothing from a second thread, and on a busy machine threads that wait for each other lose a lot.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def tiny_config():

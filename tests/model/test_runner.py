@@ -120,13 +120,31 @@ def test_tiles_that_stay_not_finite_are_named(tiny_config):
     batch[[1, 4]] = 0
     with pytest.raises(NonFiniteTiles) as caught:
         runner(tiny_config, poisoned, max_tiles=2).run(batch)
-    assert caught.value.indices == [1]
+    assert caught.value.indices == [1, 4]
+    assert np.array_equal(np.delete(caught.value.restored, [1, 4], axis=0), np.delete(batch, [1, 4], axis=0))
 
 
-def test_warm_up_runs_the_largest_batch(tiny_config):
-    subject = runner(tiny_config, lambda x: x, max_tiles=4)
-    subject.warm_up()
-    assert subject._network.batches == [1, 4]
+@pytest.mark.parametrize(
+    ("cost", "best"),
+    [
+        ({1: 1.0, 2: 2.0}, 1),  # nothing to gain
+        ({1: 1.0, 2: 1.2, 4: 1.6, 8: 3.1}, 4),  # doubling pays twice
+        ({1: 1.0, 2: 1.2, 4: 2.3}, 2),  # four are 4% faster than two: not worth the wait
+        ({1: 1.0, 2: 1.1, 4: 1.2, 8: 1.3, 16: 1.4}, 16),  # the cap ends the search
+    ],
+)
+def test_warm_up_finds_the_smallest_batch_near_the_best_throughput(tiny_config, cost, best):
+    """Judged by a clock that jumps by what each batch is said to cost."""
+    now = 0.0
+
+    def work(x):
+        nonlocal now
+        now += cost[len(x)]
+        return x
+
+    subject = runner(tiny_config, work, max_tiles=16)
+    subject.warm_up(clock=lambda: now)
+    assert subject.max_tiles == best
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:x"])

@@ -1,0 +1,139 @@
+"""The door: a request's tiles and pixels are admitted whole, before one pixel is decoded, or refused with the truth.
+
+Knows nothing of HTTP; counts tiles, pixels and seconds.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.batching.job import TileJob
+from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
+from app.settings import QueueSettings
+
+MIN_RETRY_SECONDS = 1
+
+
+class Ticket:
+    """Stand for admitted work, of which less is left as the tiles of its job are done."""
+
+    def __init__(self, tiles: int, pixels: int) -> None:
+        self.pixels = pixels
+        self._tiles = tiles
+        self._job: TileJob | None = None
+
+    def follow(self, job: TileJob) -> None:
+        """Count down with a job."""
+        self._job = job
+
+    @property
+    def tiles_left(self) -> int:
+        """Count the tiles not yet done."""
+        return self._tiles if self._job is None else self._job.tiles_left
+
+
+class Admission:
+    """Decide who comes in.
+
+    tiles_per_second: what all devices manage together just now; 0 while unknown, and then nothing is predicted.
+    idle: set while nobody is inside. clock: monotonic seconds. jitter: a number in [0, 1) for each refusal, so that the refused don't return as one.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        tiles_per_second: Callable[[], float],
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._tiles_per_second = tiles_per_second
+        self._clock = clock
+        self._jitter = jitter
+        self._tickets: set[Ticket] = set()
+        self._turn_at = -math.inf
+        self.draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    @property
+    def tiles(self) -> int:
+        """Count the tiles admitted and not yet done."""
+        return sum(ticket.tiles_left for ticket in self._tickets)
+
+    @property
+    def pixels(self) -> int:
+        """Count the pixels of the pictures admitted."""
+        return sum(ticket.pixels for ticket in self._tickets)
+
+    @property
+    def requests(self) -> int:
+        """Count the requests admitted."""
+        return len(self._tickets)
+
+    def predicted_seconds(self, tiles: int) -> float:
+        """Predict when a new job of so many tiles would be finished, in seconds from now.
+
+        Under round robin each other job gets as many turns as the new one needs, if it has that many left:
+        (n + Σ min(left, n)) ÷ rate.
+        """
+        rate = self._tiles_per_second()
+        ahead = sum(min(ticket.tiles_left, tiles) for ticket in self._tickets)
+        return (tiles + ahead) / rate if rate else 0.0
+
+    @contextmanager
+    def admit(self, tiles: int, pixels: int, deadline: float) -> Iterator[Ticket]:
+        """Hold a place for a picture of so many tiles and pixels while the block runs.
+
+        deadline: point in time on the clock by which its last tile must be done.
+        Raises ImageTooLarge if it could never fit, Overloaded (with the time after which it should) if it does not fit
+        now or would finish past its deadline, Draining while the service stops, DeadlineExceeded if the deadline has
+        passed already.
+        """
+        settings = self._settings
+        if self.draining:
+            raise Draining("The service is stopping; another try will reach its successor.")
+        if tiles > settings.tiles:
+            raise ImageTooLarge(
+                f"The picture needs {tiles} tiles; the whole queue holds {settings.tiles}.",
+                limit=settings.tiles,
+                observed=tiles,
+            )
+        allowed = deadline - self._clock()
+        if allowed <= 0:
+            raise DeadlineExceeded("The time allowed ran out before the picture was queued.", queued_seconds=0.0)
+        if (excess := self.tiles + tiles - settings.tiles) > 0:
+            raise self._overloaded(f"The queue is full: {self.tiles} of {settings.tiles} tiles.", excess, tiles)
+        if self.pixels + pixels > settings.decoded_pixels and self._tickets:
+            # The room for pixels comes back with whole pictures; half of what waits is the fair guess.
+            raise self._overloaded(f"{self.pixels} pixels are being worked on.", self.tiles // 2, tiles)
+        if (predicted := self.predicted_seconds(tiles)) > allowed:
+            late = (predicted - allowed) * self._tiles_per_second()
+            raise self._overloaded(
+                f"The picture would take about {predicted:.0f} s, but {allowed:.0f} s are allowed.", late, tiles
+            )
+        ticket = Ticket(tiles, pixels)
+        self._tickets.add(ticket)
+        self.idle.clear()
+        try:
+            yield ticket
+        finally:
+            self._tickets.discard(ticket)
+            if not self._tickets:
+                self.idle.set()
+
+    def _overloaded(self, detail: str, excess_tiles: float, tiles: int) -> Overloaded:
+        """Say when to come back: when the excess is worked off and those turned away before have had their turn.
+
+        Without the second part everybody refused in a burst would return at once, find one place free and be refused
+        again.
+        """
+        rate = self._tiles_per_second() or 1.0
+        now = self._clock()
+        line_ends_at = max(self._turn_at, now)
+        wait = min(max(line_ends_at - now, excess_tiles / rate), self._settings.max_deadline_seconds)
+        self._turn_at = max(line_ends_at, now) + tiles / rate
+        seconds = math.ceil(wait + self._jitter() * max(1.0, 0.1 * wait))
+        return Overloaded(f"{detail} Try again in {seconds} s.", retry_after_seconds=max(seconds, MIN_RETRY_SECONDS))

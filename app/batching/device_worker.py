@@ -1,0 +1,133 @@
+"""One device's life: take a batch, run it in the device's own thread, settle every tile, take the next.
+
+Knows nothing of HTTP or files. The only code of the service that catches every exception, and only to settle futures.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from app.batching.rate import BatchTime
+from app.batching.tile_queue import Tile, TileQueue
+from app.errors import RestorationFailed
+from app.telemetry.metrics import Metrics
+from model.runner import DeviceFault, NonFiniteTiles
+
+
+class Runner(Protocol):
+    """Run batches of one task's tiles, as model.runner.TileRunner does."""
+
+    max_tiles: int
+    memory_splits: int
+    fp32_retries: int
+
+    def run(self, tiles: np.ndarray) -> np.ndarray:
+        """Restore uint8 (n, tile, tile, 3)."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """Tell how a batch went: the error of each tile that failed, and the seconds the device took."""
+
+    errors: dict[int, Exception]
+    seconds: float
+
+
+class DeviceWorker:
+    """Keep one device busy while tiles wait.
+
+    name: the device's. runners: one for each task. work: set when tiles arrive.
+    clock: monotonic seconds, the one that deadlines are on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runners: Mapping[str, Runner],
+        queue: TileQueue,
+        work: asyncio.Event,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.runners = runners
+        self.batch_times = {task: BatchTime() for task in runners}
+        self._queue = queue
+        self._work = work
+        self._metrics = metrics
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"device-{name}")
+
+    async def run(self) -> None:
+        """Serve until cancelled; raises DeviceFault when the device is lost."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                for job in self._queue.expire(now := self._clock()):
+                    self._metrics.tiles.labels(job.task, "expired").inc(job.tiles_waiting)
+                    job.expire(now)
+                batch = self._queue.take({task: runner.max_tiles for task, runner in self.runners.items()})
+                if not batch:
+                    self._work.clear()
+                    await self._work.wait()
+                    continue
+                outcome = await loop.run_in_executor(self._thread, self._run_batch, batch)
+                self._settle(batch, outcome)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def tiles_per_second(self) -> float:
+        """Return the rate at full batches, of the slowest task seen; 0 before the first batch."""
+        rates = [fit.tiles_per_second(self.runners[task].max_tiles) for task, fit in self.batch_times.items()]
+        return min((rate for rate in rates if rate), default=0.0)
+
+    def _run_batch(self, batch: list[Tile]) -> Outcome:
+        """Cut, run and stitch one batch. Runs in the device's thread."""
+        runner = self.runners[batch[0].job.task]
+        tiles = np.stack([tile.job.cut(tile.index) for tile in batch])
+        start = self._clock()
+        try:
+            restored, errors = runner.run(tiles), {}
+        except NonFiniteTiles as error:
+            restored, errors = error.restored, dict.fromkeys(error.indices, error)
+        except DeviceFault:
+            raise
+        except Exception:  # noqa: BLE001 - whose tile it was is found by running them singly
+            restored, errors = self._run_singly(runner, tiles)
+        seconds = self._clock() - start
+        for index, tile in enumerate(batch):
+            if index not in errors and not tile.job.settled:
+                tile.job.add(tile.index, restored[index])
+        return Outcome(errors, seconds)
+
+    def _run_singly(self, runner: Runner, tiles: np.ndarray) -> tuple[np.ndarray, dict[int, Exception]]:
+        restored, errors = np.zeros_like(tiles), {}
+        for index in range(len(tiles)):
+            try:
+                restored[index] = runner.run(tiles[index : index + 1])[0]
+            except DeviceFault:
+                raise
+            except Exception as error:  # noqa: BLE001 - the guilty tile's request gets it
+                errors[index] = error
+        return restored, errors
+
+    def _settle(self, batch: list[Tile], outcome: Outcome) -> None:
+        task = batch[0].job.task
+        self.batch_times[task].observe(len(batch), outcome.seconds)
+        self._metrics.batch_tiles.labels(task).observe(len(batch))
+        self._metrics.batch_duration.labels(task).observe(outcome.seconds)
+        for index, (job, _) in enumerate(batch):
+            if error := outcome.errors.get(index):
+                self._metrics.tiles.labels(task, "failed").inc()
+                self._queue.discard(job)
+                failure = RestorationFailed("The network gave no usable result for this picture.")
+                failure.__cause__ = error
+                job.fail(failure)
+            elif job.settled:
+                self._metrics.tiles.labels(task, "cancelled").inc()
+            else:
+                self._metrics.tiles.labels(task, "done").inc()
+                job.count_done(outcome.seconds / len(batch))

@@ -1,0 +1,113 @@
+"""One picture's tiles on their way through a device, from the first cut to the last stitch.
+
+Knows nothing of HTTP or files: an array and a plan in, an array out.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from app.errors import DeadlineExceeded
+from model.tiling import Stitcher, TilePlan, cut
+
+
+class TileJob:
+    """Carry a picture through the queue tile by tile.
+
+    Lives in the event loop's thread; only `cut` and `add` run in device threads. Tiles are cut when a batch is formed
+    and stitched when it returns, so a waiting job holds its picture once and nothing more.
+
+    deadline: point in time on the engine's clock, in seconds, after which no tile of it may start.
+    queued_at: when it was queued, on the engine's clock.
+    seconds: time spent so far in cut, device (the tiles' shares of their batches) and stitch.
+    finished: done when the last tile is stitched; carries the error that ended the job otherwise.
+    """
+
+    def __init__(self, task: str, image: np.ndarray, plan: TilePlan, deadline: float = float("inf")) -> None:
+        self.task = task
+        self.deadline = deadline
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Nobody may be left to read the error of a job whose caller has gone.
+        self.finished.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self.tiles_total = len(plan)
+        self.tiles_taken = 0
+        self.tiles_done = 0
+        self.queued_at = 0.0
+        self.seconds = {"cut": 0.0, "device": 0.0, "stitch": 0.0}
+        self._image = image
+        self._plan = plan
+        self._stitcher: Stitcher | None = None
+        self._stitching = threading.Lock()
+
+    @property
+    def tiles_waiting(self) -> int:
+        """Count the tiles no batch has taken yet."""
+        return self.tiles_total - self.tiles_taken
+
+    @property
+    def tiles_left(self) -> int:
+        """Count the tiles not yet done."""
+        return self.tiles_total - self.tiles_done
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether the job is over, well or badly."""
+        return self.finished.done()
+
+    def take(self) -> int:
+        """Hand out the next tile's index."""
+        self.tiles_taken += 1
+        return self.tiles_taken - 1
+
+    def cut(self, index: int) -> np.ndarray:
+        """Cut tile `index`, uint8 (tile, tile, 3). Runs in a device thread."""
+        with self._timed("cut"):
+            return cut(self._image, self._plan, index)
+
+    def add(self, index: int, tile: np.ndarray) -> None:
+        """Stitch in a restored tile. Runs in device threads, of which several may serve one job."""
+        with self._stitching, self._timed("stitch"):
+            if self._stitcher is None:
+                self._stitcher = Stitcher(self._plan)
+            self._stitcher.add(index, tile)
+
+    def count_done(self, seconds: float) -> None:
+        """Note that one tile came back, and its share of the batch's time; the last one finishes the job."""
+        self.tiles_done += 1
+        self.seconds["device"] += seconds
+        if self.tiles_left == 0 and not self.settled:
+            self.finished.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the job with an error, unless it is over already."""
+        if not self.settled:
+            self.finished.set_exception(error)
+
+    def expire(self, now: float) -> None:
+        """End the job because its deadline has passed, saying how long it waited and how long it was worked on."""
+        waited = max(now - self.queued_at - sum(self.seconds.values()), 0.0)
+        self.fail(
+            DeadlineExceeded(
+                f"{self.tiles_done} of {self.tiles_total} tiles were done when the time allowed ran out.",
+                queued_seconds=round(waited, 3),
+                computed_seconds=round(self.seconds["device"], 3),
+            )
+        )
+
+    def stitch(self) -> np.ndarray:
+        """Return the restored picture, uint8 (H, W, 3); only once, after `finished`."""
+        assert self._stitcher is not None, "the job has not finished"
+        with self._timed("stitch"):
+            return self._stitcher.image()
+
+    @contextmanager
+    def _timed(self, station: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[station] += time.perf_counter() - start

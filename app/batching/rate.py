@@ -1,0 +1,35 @@
+"""How long a batch takes, learnt while running: seconds = per_tile · n + per_batch, for one device and task.
+
+Knows nothing of queues; admission.py turns the rate into promises.
+"""
+
+from collections import deque
+
+
+class BatchTime:
+    """Fit batch times by least squares over the last batches.
+
+    A window forgets what a busy machine no longer is; 64 batches are minutes on a CPU and under a second on a GPU.
+    """
+
+    def __init__(self, window: int = 64) -> None:
+        self._seen: deque[tuple[int, float]] = deque(maxlen=window)
+        self.per_tile_seconds = 0.0
+        self.per_batch_seconds = 0.0
+
+    def observe(self, tiles: int, seconds: float) -> None:
+        """Learn from one batch."""
+        self._seen.append((tiles, seconds))
+        count = len(self._seen)
+        mean_n = sum(n for n, _ in self._seen) / count
+        mean_t = sum(t for _, t in self._seen) / count
+        spread = sum((n - mean_n) ** 2 for n, _ in self._seen)
+        slope = sum((n - mean_n) * (t - mean_t) for n, t in self._seen) / spread if spread else mean_t / mean_n
+        # Noise must not make a batch free or an empty one worth money: both terms stay at or above zero.
+        self.per_tile_seconds = min(max(slope, 0.0), mean_t / mean_n)
+        self.per_batch_seconds = mean_t - self.per_tile_seconds * mean_n
+
+    def tiles_per_second(self, batch: int) -> float:
+        """Return the rate at a batch size; 0 before the first batch."""
+        seconds = self.per_tile_seconds * batch + self.per_batch_seconds
+        return batch / seconds if seconds else 0.0

@@ -1,0 +1,146 @@
+"""The road of a picture:
+
+bytes → probe → admit → decode → cut → queue → device → stitch → encode → bytes
+
+Each word is one station, one function or file of that name, and one label of `dmsr_stage_duration_seconds`.
+Knows nothing of HTTP, and of the network only the tiles its weights ask for.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from app.batching.admission import Admission
+from app.batching.engine import TileEngine
+from app.batching.job import TileJob
+from app.errors import TaskUnavailable
+from app.imaging.decode import decode
+from app.imaging.encode import check_format, encode
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
+from model.tiling import TilePlan
+
+STAGES = ("probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Say what is to be done with a picture.
+
+    seconds: time allowed from now on. output "residual" asks for what was removed instead of the restored picture.
+    """
+
+    task: str
+    seconds: float
+    format: str = "png"
+    quality: int | None = None
+    metadata: Literal["keep", "strip"] = "keep"
+    output: Literal["restored", "residual"] = "restored"
+
+
+@dataclass
+class Passage:
+    """Follow one picture along the road: what is known of it, and the seconds spent at each station so far."""
+
+    width: int = 0
+    height: int = 0
+    job: TileJob | None = None
+    tiles: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def at(self, station: str) -> Iterator[None]:
+        """Time the block as one station."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[station] = self.seconds.get(station, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Hold the answer: the encoded picture, and by how much it differs from the input, in 8-bit steps."""
+
+    data: bytes
+    mean_change: float
+    max_change: int
+
+
+class Pipeline:
+    """Lead pictures along the road.
+
+    tiles: (tile, overlap) in pixels for each task there are weights for. codecs: the threads that decode and encode.
+    clock: monotonic seconds, the one that deadlines are on.
+    """
+
+    def __init__(
+        self,
+        limits: ImageLimits,
+        admission: Admission,
+        engine: TileEngine,
+        tiles: Mapping[str, tuple[int, int]],
+        codecs: Executor,
+        clock: Callable[[], float],
+    ) -> None:
+        self._limits = limits
+        self._admission = admission
+        self._engine = engine
+        self._tiles = tiles
+        self._codecs = codecs
+        self._clock = clock
+
+    async def restore(self, body: bytes, wish: Wish, passage: Passage) -> Restored:
+        """Restore one encoded picture; raises a DmsrError that says why not. When cancelled, its tiles leave the queue."""
+        if wish.task not in self._tiles:
+            raise TaskUnavailable(f"This service runs without weights for {wish.task}.")
+        deadline = self._clock() + wish.seconds
+        with passage.at("probe"):
+            header = probe(body, self._limits)
+            check_format(header, wish.format)
+            passage.width, passage.height = header.width, header.height
+            plan = TilePlan(header.height, header.width, *self._tiles[wish.task])
+            passage.tiles = len(plan)
+        with ExitStack() as place:
+            with passage.at("admit"):
+                ticket = place.enter_context(self._admission.admit(len(plan), header.pixels, deadline))
+            with passage.at("decode"):
+                picture = await self._in_codec_thread(decode, body, header)
+            job = passage.job = TileJob(wish.task, picture.rgb, plan, deadline)
+            ticket.follow(job)
+            try:
+                with passage.at("queue"):
+                    await self._engine.run(job)  # cut, device and the adding of tiles happen on the way
+            finally:
+                passage.seconds |= job.seconds
+                passage.seconds["queue"] = max(passage.seconds["queue"] - sum(job.seconds.values()), 0.0)
+            with passage.at("stitch"):
+                restored = await self._in_codec_thread(job.stitch)
+            with passage.at("encode"):
+                data = await self._in_codec_thread(
+                    encode, picture, restored, wish.format, wish.quality, wish.metadata, wish.output
+                )
+            mean, largest = await self._in_codec_thread(change, picture.rgb, restored)
+        return Restored(data, mean, largest)
+
+    async def _in_codec_thread(self, function: Callable, *arguments: object) -> object:
+        return await asyncio.get_running_loop().run_in_executor(self._codecs, function, *arguments)
+
+
+def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:
+    """Return the mean and the largest absolute difference of two uint8 (H, W, 3) arrays, in 8-bit steps."""
+    total, largest = 0, 0
+    # Row by row of a megapixel or so, to need no second picture's worth of memory.
+    rows = max(1, 2**20 // max(before.shape[1], 1))
+    for top in range(0, before.shape[0], rows):
+        band, other = before[top : top + rows], after[top : top + rows]
+        difference = np.where(band > other, band - other, other - band)
+        total += int(difference.sum(dtype=np.int64))
+        largest = max(largest, int(difference.max()))
+    return round(total / before.size, 3), largest
