@@ -1,0 +1,82 @@
+"""`dmsr evaluate`: pairs in, PSNR and SSIM out, as MATLAB computes them."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.failure import fail
+
+if TYPE_CHECKING:
+    from model.evaluation.protocol import Report, Score
+
+
+def evaluate(
+    pairs: Annotated[Path, typer.Argument(help="A folder with input/ and target/.")],
+    task: Annotated[str, typer.Option(help="derain or dehaze: whose default weights are scored.")] = "derain",
+    weights: Annotated[Path | None, typer.Option(help="A .safetensors file instead of the default one.")] = None,
+    tiling: Annotated[
+        str, typer.Option(help="blend (the weights' own) or reference (the authors' protocol).")
+    ] = "blend",
+    take: Annotated[
+        str, typer.Option(help="all, K/N for the K-th of every N pictures, or -K/N for the others.")
+    ] = "all",
+    json: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
+) -> None:
+    """Score weights on pairs: PSNR and SSIM on Y and PSNR on RGB, the input's beside the output's."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from model.catalog import Catalog
+    from model.checkpoint import WeightsError
+    from model.dataset import DatasetError, load_pairs
+    from model.evaluation.metrics import SSIM_SIDE
+    from model.evaluation.protocol import evaluate as score
+    from model.restorer import Restorer
+    from model.runner import NonFiniteTiles, resolve_device
+
+    errors = Console(stderr=True)
+    try:
+        sha256 = None
+        if weights is None:
+            catalog = Catalog.load()
+            entry = catalog.default(task, resolve_device(device).type)
+            if entry is None:
+                fail(f"there are no weights for the task {task!r}; name a file with --weights")
+            weights, sha256 = catalog.path(entry), entry.sha256
+        restorer = Restorer.load(weights, device, tiling, precision, sha256)
+        loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
+        report = score(restorer.restore, track(loaded, "Scoring", console=errors, disable=not errors.is_terminal))
+    except (WeightsError, DatasetError, ValueError) as error:
+        fail(str(error))
+    except NonFiniteTiles as error:
+        fail(str(error), code=1)
+    _print(report)
+    if json is not None:
+        json.write_text(jsonlib.dumps(report.to_table(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _print(report: "Report") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("picture", "PSNR-Y", "input", "SSIM-Y", "input", "PSNR-RGB", "input")
+    for column in table.columns[1:]:
+        column.justify = "right"
+
+    def add(name: str, score: "Score") -> None:
+        decibels = [score.psnr_y, score.input_psnr_y, score.psnr_rgb, score.input_psnr_rgb]
+        psnr_y, input_psnr_y, psnr_rgb, input_psnr_rgb = (f"{value:.2f}" for value in decibels)
+        similarity = (f"{score.ssim_y:.4f}", f"{score.input_ssim_y:.4f}")
+        table.add_row(name, psnr_y, input_psnr_y, *similarity, psnr_rgb, input_psnr_rgb)
+
+    for name, score in report.images.items():
+        add(name, score)
+    table.add_section()
+    add(f"mean of {len(report.images)}", report.mean)
+    Console().print(table)
+    if report.worse:
+        typer.echo(f"worse than their input: {', '.join(report.worse)}")

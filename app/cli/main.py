@@ -1,0 +1,40 @@
+"""The `dmsr` command: one verb a file; heavy imports stand inside the verbs, so that `dmsr --version` is quick."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from app.cli.convert import convert
+from app.cli.restore import restore
+from app.cli.serve import serve
+
+app = typer.Typer(
+    name="dmsr",
+    help="Remove rain and haze from photos with the DMSR network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (serve, restore, convert):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dmsr {version('dmsr-service')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Enter here from the console script."""
+    app()

@@ -1,0 +1,25 @@
+"""`dmsr serve`: the service as a process of its own."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.failure import fail
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; DMSR_SERVER_HOST by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; DMSR_SERVER_PORT by default.")] = None,
+) -> None:
+    """Serve POST /derain and POST /dehaze until SIGTERM, then drain and stop."""
+    from app.main import StartError, serve_forever
+    from app.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_environment()
+        overrides = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+        settings = settings.model_copy(update={"server": settings.server.model_copy(update=overrides)})
+        code = serve_forever(settings)
+    except (SettingsError, StartError) as error:
+        fail(str(error))
+    raise typer.Exit(code)

@@ -1,0 +1,54 @@
+"""`dmsr train`: a recipe and a data folder in, weights out; stopped at any time, and resumed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.failure import fail
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe in TOML; model/training/recipes holds ours.")],
+    data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
+    run: Annotated[Path, typer.Option(help="The run's folder; one that holds a state is resumed.")],
+    init: Annotated[Path | None, typer.Option(help="Weights to begin from instead of random ones.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End by wall time instead of the recipe's steps.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (bfloat16 where the device has it) or fp32.")] = "auto",
+    save_minutes: Annotated[float, typer.Option(help="Minutes between two saves of the state.")] = 5,
+    validate_minutes: Annotated[float, typer.Option(help="Minutes between two validations.")] = 15,
+) -> None:
+    """Train weights by a recipe; Ctrl-C and SIGTERM save first, and the same command goes on from there."""
+    from app.cli.train_display import TrainDisplay, stop_on_signals
+    from model.checkpoint import WeightsError
+    from model.dataset import DatasetError
+    from model.training.recipe import Recipe, RecipeError
+    from model.training.sources import build_mixture, build_validation
+    from model.training.trainer import Trainer
+
+    try:
+        plan = Recipe.load(recipe)
+        trainer = Trainer(
+            plan,
+            build_mixture(plan, data),
+            {spec.name: build_validation(spec, data) for spec in plan.validations},
+            run,
+            device=device,
+            precision=precision,
+            init=init,
+            minutes=minutes,
+            save_minutes=save_minutes,
+            validate_minutes=validate_minutes,
+        )
+    except (RecipeError, DatasetError, WeightsError, ValueError) as error:
+        fail(str(error))
+    if trainer.counters.step:
+        typer.echo(f"{run}: going on from step {trainer.counters.step}")
+    with stop_on_signals() as stopped, TrainDisplay() as display:
+        try:
+            trainer.run(display.show, stopped.is_set)
+        except FloatingPointError as error:
+            fail(str(error), code=1)
+    if stopped.is_set():
+        typer.echo(f"{run}: stopped and saved at step {trainer.counters.step}; the same command goes on from there")
