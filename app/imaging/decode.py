@@ -28,9 +28,7 @@ def decode(data: bytes, probe: Probe) -> Picture:
     codec itself holds.
     """
     with picture_at_fault(probe.format), READERS[probe.format].open_image(data) as image:
-        # Pillow reads headers its own way; pixels are made only when both agree.
-        if image.size != ((probe.height, probe.width) if probe.orientation >= 5 else (probe.width, probe.height)):
-            raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself about the size.")
+        _check_agreement(image, probe)
         icc = image.info.get("icc_profile") or None
         if icc and len(icc) > MAX_ICC_BYTES:
             raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
@@ -47,6 +45,14 @@ def decode(data: bytes, probe: Probe) -> Picture:
             dpi=dpi[::-1] if dpi and probe.orientation >= 5 else dpi,
             png_colour=colour_chunks(data) if probe.format == "png" else (),
         )
+
+
+def _check_agreement(image: Image, probe: Probe) -> None:
+    """Make sure that Pillow, which reads headers its own way, is about to make what the probe has promised."""
+    size = (probe.height, probe.width) if probe.orientation >= 5 else (probe.width, probe.height)
+    deep = image.mode.startswith("I;16")
+    if image.size != size or deep != (probe.bits == 16) or (color.has_alpha(image) and not probe.alpha):
+        raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself.")
 
 
 def _pixels(image: Image, probe: Probe) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:

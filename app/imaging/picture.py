@@ -7,7 +7,10 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How large a picture may say it is before its pixels are left alone."""
+    """How large a picture may say it is before its pixels are left alone.
+
+    Above 178 megapixels Pillow has a limit of its own for TIFF and WebP, which it calls undecodable then.
+    """
 
     max_pixels: int = 50_000_000
     max_side: int = 30_000
@@ -29,7 +32,7 @@ class Probe:
     alpha: bool
     frames: int
     orientation: int
-    exif: bytes = field(repr=False)
+    exif: bytes = field(repr=False, compare=False)
 
     @property
     def pixels(self) -> int:

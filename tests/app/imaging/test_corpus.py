@@ -1,5 +1,7 @@
 """Every picture of the corpus goes in and comes back: eight orientations, every mode, with a profile and without."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -18,7 +20,7 @@ TAGGED_CASES = [(format, mode) for format, mode in CASES if format in TAGGED]
 def pillow_view(data: bytes, mode: str) -> np.ndarray:
     """What a viewer that knows orientation tags would show."""
     with Image.open(BytesIO(data)) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert(mode))
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").convert(mode))
 
 
 def there_and_back(data: bytes, format: str = "png"):
@@ -89,3 +91,29 @@ def test_any_size_comes_back_in_its_own_size(format, size):
     picture, second, _ = there_and_back(data, format)
     assert picture.rgb.shape == (size[1], size[0], 3)
     assert (second.width, second.height) == size
+
+
+def test_threads_and_other_people_s_pillow_are_undisturbed():
+    """Many pictures at once give the same bytes as one after another, without a warning; Pillow's limits stay put."""
+    files = [save(draw(mode, 90, 70), format) for format, mode in CASES]
+
+    def answer(data: bytes) -> bytes:
+        picture = decode(data, probe(data, LIMITS))
+        return encode(picture, 255 - picture.rgb, "png")
+
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings(), ThreadPoolExecutor(8) as pool:
+        warnings.simplefilter("error")
+        together = list(pool.map(answer, files * 4))
+    assert together == [answer(data) for data in files] * 4
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "bmp", "avif"])
+def test_the_limits_given_are_the_only_ones(format, monkeypatch):
+    """Pillow's own guard, which warns and then stops, does not speak where ours has."""
+    data = save(draw("RGB"), format)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode(data, probe(data, LIMITS)).width > 1

@@ -1,0 +1,91 @@
+"""EXIF: what travels on, what does not, and that no bytes whatever can break the cleaning."""
+
+import random
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from app.errors import DmsrError
+from app.imaging import OUT_FORMATS, ImageLimits, Picture, decode, encode, probe
+from app.imaging.metadata import clean_exif, read_orientation
+
+from .corpus import camera_exif, draw, save
+
+EXIF = camera_exif(6)
+
+
+def read_back(exif: bytes) -> tuple[Image.Exif, dict]:
+    block = Image.Exif()
+    block.load(exif)
+    return block, block.get_ifd(ExifTags.IFD.Exif)
+
+
+def test_camera_and_exposure_stay_and_the_size_follows_the_picture():
+    main, exposure = read_back(clean_exif(EXIF, 17, 23))
+    assert main[ExifTags.Base.Make] == "Rainmaker"
+    assert main[ExifTags.Base.Orientation] == 1
+    assert exposure[ExifTags.Base.DateTimeOriginal] == "2024:05:06 07:08:09"
+    assert float(exposure[ExifTags.Base.ExposureTime]) == pytest.approx(0.008)
+    assert (exposure[ExifTags.Base.ExifImageWidth], exposure[ExifTags.Base.ExifImageHeight]) == (17, 23)
+
+
+def test_position_maker_note_and_thumbnail_are_gone():
+    cleaned = clean_exif(EXIF, 17, 23)
+    main, exposure = read_back(cleaned)
+    assert ExifTags.IFD.GPSInfo not in main
+    assert ExifTags.Base.MakerNote not in exposure
+    assert b"serial number" not in cleaned
+    assert main.get_ifd(ExifTags.IFD.IFD1) == {}
+
+
+@pytest.mark.parametrize("format", OUT_FORMATS)
+def test_no_position_leaves_in_any_format(format):
+    """Neither from EXIF nor from XMP, which can hold a position too."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">exif:GPSLatitude="48,8N"</x:xmpmeta>'
+    data = save(draw("RGB"), "jpeg", exif=EXIF, xmp=xmp)
+    picture = decode(*_probed(data))
+    answer = encode(picture, picture.rgb, format)
+    with Image.open(BytesIO(answer)) as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo) == {}
+    assert b"GPSLatitude" not in answer
+    assert b"serial number" not in answer
+
+
+@given(
+    st.binary(max_size=400), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"Exif\0\0II*\0\x08\0\0\0"])
+)
+def test_any_bytes_can_be_cleaned(body, start):
+    cleaned = clean_exif(start + body, 5, 4)
+    assert 1 <= read_orientation(start + body) <= 8
+    assert cleaned == b"" or clean_exif(cleaned, 5, 4) == cleaned
+
+
+def test_an_endless_value_does_not_grow():
+    """Fields that all claim the same bytes are taken while they fit a JPEG's one segment."""
+    exif = Image.Exif()
+    exif[ExifTags.IFD.Exif] = {tag: b"x" * 30_000 for tag in range(0xC000, 0xC010)}
+    assert len(clean_exif(exif.tobytes(), 5, 4)) < 60_000
+
+
+def test_whatever_survives_cleaning_can_be_written_everywhere():
+    """Mutated EXIF blocks, cleaned, never stop an encoder, and the file can be read again."""
+    dice, picture = random.Random(3), decode(*_probed(save(draw("RGB", 5, 4), "png")))
+    for _ in range(150):
+        block = bytearray(EXIF)
+        for _ in range(dice.choice((1, 2, 6))):
+            block[dice.randrange(6, len(block))] = dice.choice(
+                (0, 1, 2, 3, 4, 5, 7, 10, 12, 13, 255, dice.randrange(256))
+            )
+        tagged = Picture(picture.rgb, exif=clean_exif(bytes(block), 5, 4))
+        for format in OUT_FORMATS:
+            try:
+                decode(*_probed(encode(tagged, tagged.rgb, format)))
+            except DmsrError as fault:
+                pytest.fail(f"{format}: {fault!r} from {fault.__cause__!r} with {bytes(block)!r}")
+
+
+def _probed(data: bytes):
+    return data, probe(data, ImageLimits())
