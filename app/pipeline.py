@@ -97,7 +97,7 @@ class Pipeline:
         self._clock = clock
 
     async def restore(self, body: bytes, wish: Wish, passage: Passage) -> Restored:
-        """Restore one encoded picture; raises a DmsrError that says why not. When cancelled, its tiles leave the queue."""
+        """Restore one encoded picture; raises a DmsrError that says why not. Cancelled, it takes its tiles along."""
         if wish.task not in self._tiles:
             raise TaskUnavailable(f"This service runs without weights for {wish.task}.")
         deadline = self._clock() + wish.seconds

@@ -38,7 +38,8 @@ class Admission:
     """Decide who comes in.
 
     tiles_per_second: what all devices manage together just now; 0 while unknown, and then nothing is predicted.
-    idle: set while nobody is inside. clock: monotonic seconds. jitter: a number in [0, 1) for each refusal, so that the refused don't return as one.
+    idle: set while nobody is inside. clock: monotonic seconds.
+    jitter: a number in [0, 1) for each refusal, so that the refused don't return as one.
     """
 
     def __init__(

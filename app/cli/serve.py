@@ -12,14 +12,19 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; DMSR_SERVER_PORT by default.")] = None,
 ) -> None:
     """Serve POST /derain and POST /dehaze until SIGTERM, then drain and stop."""
-    from app.main import StartError, serve_forever
     from app.settings import Settings, SettingsError
 
     try:
         settings = Settings.from_environment()
-        overrides = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
-        settings = settings.model_copy(update={"server": settings.server.model_copy(update=overrides)})
-        code = serve_forever(settings)
-    except (SettingsError, StartError) as error:
+    except SettingsError as error:
         fail(str(error))
-    raise typer.Exit(code)
+    overrides = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update=overrides)})
+
+    # After the settings: a misspelt variable should not wait for torch to be imported.
+    from app.main import StartError, serve_forever
+
+    try:
+        raise typer.Exit(serve_forever(settings))
+    except StartError as error:
+        fail(str(error))

@@ -1,0 +1,93 @@
+"""A device without hardware: what it does with each batch is a function, and when, an event."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from app.batching.device_worker import DeviceWorker
+from app.batching.engine import BatchingEngine
+from app.batching.job import TileJob
+from app.batching.tile_queue import TileQueue
+from app.telemetry.metrics import Metrics
+from model.tiling import TilePlan
+
+TILE = 64
+
+
+class Clock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeRunner:
+    """Run `behaviour` on each batch, in the device's thread; with `step`, one batch for each release."""
+
+    def __init__(self, behaviour: Callable[[np.ndarray], np.ndarray] = lambda tiles: tiles, max_tiles: int = 4) -> None:
+        self.behaviour = behaviour
+        self.max_tiles = max_tiles
+        self.memory_splits = 0
+        self.fp32_retries = 0
+        self.batches: list[int] = []
+        self.running = threading.Semaphore(0)
+        self.gate: threading.Semaphore | None = None
+
+    def run(self, tiles: np.ndarray) -> np.ndarray:
+        self.batches.append(len(tiles))
+        self.running.release()
+        if self.gate is not None:
+            assert self.gate.acquire(timeout=30), "the test never let this batch go"
+        return self.behaviour(tiles)
+
+    def hold(self) -> None:
+        """Stop before every batch until `let_go`."""
+        self.gate = threading.Semaphore(0)
+
+    def let_go(self, batches: int = 1) -> None:
+        assert self.gate is not None
+        self.gate.release(batches)
+
+    async def started(self) -> None:
+        """Wait until one more batch has reached the device."""
+        await asyncio.to_thread(self.running.acquire)
+
+
+class FakeEngine:
+    """Join real queue, workers and engine around fake runners."""
+
+    def __init__(self, *runners: FakeRunner, clock: Callable[[], float] | None = None) -> None:
+        self.clock = clock or Clock()
+        self.metrics = Metrics()
+        self.queue, work = TileQueue(), asyncio.Event()
+        self.workers = [
+            DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, work, self.metrics, self.clock)
+            for i, r in enumerate(runners)
+        ]
+        self.engine = BatchingEngine(self.workers, self.queue, work, self.metrics, self.clock)
+
+    async def __aenter__(self) -> "FakeEngine":
+        self.engine.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.stop()
+
+    def tiles(self, result: str, task: str = "derain") -> float:
+        return self.metrics.registry.get_sample_value("dmsr_tiles_total", {"task": task, "result": result}) or 0
+
+
+def job(tiles: int, value: int = 7, task: str = "derain", deadline: float = float("inf")) -> TileJob:
+    """Make a job of so many tiles in a row, all pixels of one value."""
+    image = np.full((TILE, TILE * tiles, 3), value, np.uint8)
+    return TileJob(task, image, TilePlan(TILE, TILE * tiles, TILE, 0), deadline)
+
+
+def values(tiles: np.ndarray) -> Iterable[int]:
+    """Return the value of each tile of a batch."""
+    return tiles[:, 0, 0, 0].tolist()

@@ -1,0 +1,99 @@
+import pytest
+
+from app.batching.admission import Admission
+from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
+from app.settings import QueueSettings
+
+INF = float("inf")
+
+
+class World:
+    """A clock set by hand and a device of known speed."""
+
+    def __init__(self, tiles=100, pixels=10**6, rate=10.0):
+        self.now = 0.0
+        self.rate = rate
+        settings = QueueSettings(tiles=tiles, decoded_pixels=pixels, max_deadline_seconds=3600)
+        self.admission = Admission(settings, lambda: self.rate, lambda: self.now, jitter=lambda: 0.0)
+
+    def admit(self, tiles, pixels=1, deadline=INF):
+        return self.admission.admit(tiles, pixels, deadline)
+
+
+def test_places_are_given_back():
+    world = World()
+    with world.admit(60), world.admit(40):
+        assert world.admission.tiles == 100
+        assert not world.admission.idle.is_set()
+    assert (world.admission.tiles, world.admission.pixels, world.admission.requests) == (0, 0, 0)
+    assert world.admission.idle.is_set()
+
+
+def test_places_are_given_back_when_work_fails():
+    world = World()
+    with pytest.raises(RuntimeError), world.admit(60):
+        raise RuntimeError
+    assert world.admission.tiles == 0
+
+
+def test_a_full_queue_says_when_there_will_be_room():
+    """95 tiles are in, 10 more would be 5 too many: at 10 tiles a second there is room in half a second."""
+    world = World()
+    with world.admit(95), pytest.raises(Overloaded) as caught, world.admit(10):
+        pass
+    assert caught.value.retry_after_seconds == 1
+
+
+def test_a_picture_larger_than_the_queue_is_too_large():
+    """429 would promise what can never come true."""
+    with pytest.raises(ImageTooLarge) as caught, World().admit(101):
+        pass
+    assert caught.value.extra == {"limit": 100, "observed": 101}
+
+
+def test_the_refused_are_told_different_times():
+    """Each is sent to the end of the line of those refused before, so that they do not all return at once."""
+    world = World(rate=10)
+    waits = []
+    with world.admit(100):
+        for _ in range(5):
+            with pytest.raises(Overloaded) as caught, world.admit(100):
+                pass
+            waits.append(caught.value.retry_after_seconds)
+    assert waits == [10, 10, 20, 30, 40]
+
+
+def test_a_request_that_cannot_make_its_deadline_is_refused_at_once():
+    """(n + Σ min(left, n)) ÷ rate: 20 tiles beside one of 50 take (20 + 20) ÷ 10 = 4 s."""
+    world = World()
+    with world.admit(50):
+        assert world.admission.predicted_seconds(20) == 4.0
+        with world.admit(20, deadline=4.0):
+            pass
+        with pytest.raises(Overloaded, match="about 4 s, but 4 s"), world.admit(20, deadline=3.9):
+            pass
+
+
+def test_nothing_is_predicted_before_the_first_batch():
+    with World(rate=0.0).admit(100, deadline=0.001):
+        pass
+
+
+def test_a_deadline_in_the_past_is_exceeded():
+    world = World()
+    world.now = 5
+    with pytest.raises(DeadlineExceeded), world.admit(1, deadline=5):
+        pass
+
+
+def test_pixels_are_bounded_but_one_picture_always_fits():
+    world = World(pixels=100)
+    with world.admit(1, pixels=500), pytest.raises(Overloaded, match="500 pixels"), world.admit(1, pixels=1):
+        pass
+
+
+def test_draining_refuses_everybody():
+    world = World()
+    world.admission.draining = True
+    with pytest.raises(Draining), world.admit(1):
+        pass

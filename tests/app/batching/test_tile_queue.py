@@ -1,0 +1,126 @@
+"""The order of tiles: pure, so judged by properties."""
+
+import asyncio
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.batching.job import TileJob
+from app.batching.tile_queue import TileQueue
+from model.tiling import TilePlan
+
+
+@pytest.fixture(autouse=True)
+def loop():
+    """Jobs make futures, which want a loop; it never has to run."""
+    loop = asyncio.new_event_loop()
+    asyncio._set_running_loop(loop)
+    yield loop
+    asyncio._set_running_loop(None)
+    loop.close()
+
+
+def job(tiles, task="derain", deadline=float("inf")):
+    """Make a job of so many tiles in a row."""
+    made = TileJob(task, np.zeros((1, 1, 3), np.uint8), TilePlan(64, 64 * tiles, 64, 0), deadline)
+    assert made.tiles_total == tiles
+    return made
+
+
+def drain(queue, limit):
+    batches = []
+    while batch := queue.take({"derain": limit, "dehaze": limit}):
+        batches.append(batch)
+    return batches
+
+
+jobs = st.lists(st.tuples(st.integers(1, 20), st.sampled_from(["derain", "dehaze"])), max_size=8)
+
+
+@settings(deadline=None)
+@given(jobs, st.integers(1, 9))
+def test_every_tile_comes_once_and_no_batch_mixes_tasks(sizes, limit):
+    queue = TileQueue()
+    queued = [job(tiles, task) for tiles, task in sizes]
+    for each in queued:
+        queue.put(each)
+    batches = drain(queue, limit)
+    seen = Counter((id(tile.job), tile.index) for batch in batches for tile in batch)
+    assert set(seen.values()) <= {1}
+    assert len(seen) == sum(tiles for tiles, _ in sizes)
+    assert all(len({tile.job.task for tile in batch}) == 1 for batch in batches)
+    assert len(queue) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 9))
+def test_batches_are_full_while_tiles_wait(sizes, limit):
+    """Work is conserved: only the last batch may be short."""
+    queue = TileQueue()
+    for tiles in sizes:
+        queue.put(job(tiles))
+    batches = drain(queue, limit)
+    assert all(len(batch) == limit for batch in batches[:-1])
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8))
+def test_no_job_waits_for_more_than_its_turns(sizes):
+    """A job of n tiles is through after n + Σ min(other, n) tiles, whatever the others hold."""
+    queue = TileQueue()
+    queued = [job(tiles) for tiles in sizes]
+    for each in queued:
+        queue.put(each)
+    order = [tile.job for batch in drain(queue, 1) for tile in batch]
+    for each in queued:
+        n = each.tiles_total
+        bound = n + sum(min(other.tiles_total, n) for other in queued if other is not each)
+        last = max(index for index, taken in enumerate(order) if taken is each)
+        assert last < bound
+
+
+def test_a_small_job_overtakes_a_huge_one():
+    queue = TileQueue()
+    queue.put(job(1000))
+    queue.take({"derain": 8})
+    small = job(1)
+    queue.put(small)
+    assert small in [tile.job for tile in queue.take({"derain": 8})]
+
+
+def test_lanes_take_turns():
+    queue = TileQueue()
+    queue.put(job(6, "derain"))
+    queue.put(job(6, "dehaze"))
+    tasks = [batch[0].job.task for batch in drain(queue, 2)]
+    assert tasks == ["derain", "dehaze"] * 3
+
+
+def test_a_task_without_room_is_left_waiting():
+    queue = TileQueue()
+    queue.put(job(1, "dehaze"))
+    assert queue.take({"derain": 4}) == []
+    assert len(queue) == 1
+
+
+def test_discarding_drops_what_waits_and_nothing_else():
+    queue = TileQueue()
+    gone, stays = job(5), job(3)
+    queue.put(gone)
+    queue.put(stays)
+    queue.take({"derain": 2})
+    assert queue.discard(gone) == 4
+    assert queue.discard(gone) == 0
+    assert {id(tile.job) for batch in drain(queue, 4) for tile in batch} == {id(stays)}
+
+
+def test_jobs_past_their_deadline_leave():
+    queue = TileQueue()
+    late, fine = job(2, deadline=10), job(2, deadline=11)
+    queue.put(late)
+    queue.put(fine)
+    assert queue.expire(now=10) == [late]
+    assert queue.jobs() == [fine]

@@ -1,0 +1,55 @@
+import pytest
+
+from app.settings import Settings, SettingsError, variables
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("DMSR_"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_need_no_environment():
+    settings = Settings.from_environment()
+    assert settings.queue.tiles == 12_000
+    assert settings.devices == "auto"
+
+
+def test_every_variable_is_read(monkeypatch):
+    """Each listed name reaches its field: a number that differs from the default comes back."""
+    for name, (default, _) in variables().items():
+        if isinstance(default, int | float):
+            monkeypatch.setenv(name, str(default + 1024))
+            group, field = name.removeprefix("DMSR_").lower().split("_", 1)
+            if name != "DMSR_RUNNER_MAX_TILES":
+                assert getattr(getattr(Settings.from_environment(), group), field) == default + 1024
+            monkeypatch.delenv(name)
+
+
+def test_an_empty_variable_is_the_default(monkeypatch):
+    """Compose files pass unset variables on as empty ones."""
+    monkeypatch.setenv("DMSR_WEIGHTS_DERAIN", "")
+    assert Settings.from_environment().weights.derain is None
+
+
+def test_a_misspelt_variable_is_named(monkeypatch):
+    monkeypatch.setenv("DMSR_QUEUE_TILE", "5")
+    monkeypatch.setenv("DMSR_NOPE", "5")
+    with pytest.raises(SettingsError, match="DMSR_NOPE, DMSR_QUEUE_TILE"):
+        Settings.from_environment()
+
+
+def test_every_wrong_value_is_named(monkeypatch):
+    monkeypatch.setenv("DMSR_QUEUE_TILES", "0")
+    monkeypatch.setenv("DMSR_RUNNER_PRECISION", "fp8")
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment()
+    assert "DMSR_QUEUE_TILES='0'" in str(caught.value)
+    assert "DMSR_RUNNER_PRECISION='fp8'" in str(caught.value)
+
+
+def test_every_variable_says_what_it_does():
+    assert all(description for _, description in variables().values())
