@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from model.restorer import Restorer
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+READ = (*WRITTEN, ".bmp", ".avif")
 
 
 class Tiling(StrEnum):
@@ -40,14 +41,14 @@ def restore(
     weights: Annotated[Path | None, typer.Option(help="Weights file; default: the manifest's choice.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Restore pictures; the format of each is the output's suffix, or the input's in a folder."""
+    """Restore pictures; the suffix of --out is the format; in a folder each keeps its own, BMP and AVIF become PNG."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     pairs = list(_pairs(paths, out))
     if not pairs:
-        fail(f"there are no pictures in {', '.join(map(str, paths))}; read are {', '.join(sorted(SUFFIXES))}")
+        fail(f"there are no pictures in {', '.join(map(str, paths))}; read are {', '.join(READ)}")
     restorer = _load(task, weights, device, tiling, precision)
     failures: list[tuple[Path, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -59,7 +60,7 @@ def restore(
                 failures.append((source, reason))
             progress.advance(pictures)
     for source, reason in failures:
-        console.print(f"[red]{source}[/red]: {reason}", highlight=False)
+        console.print(f"[red]{source}[/red]: {reason}", highlight=False, soft_wrap=True)
     console.print(f"{len(pairs) - len(failures)} of {len(pairs)} pictures restored", highlight=False)
     if failures:
         raise typer.Exit(1)
@@ -67,14 +68,15 @@ def restore(
 
 def _pairs(paths: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     """Match each picture with where its result goes; a folder keeps its tree."""
-    single = len(paths) == 1 and not paths[0].is_dir() and not out.is_dir() and out.suffix.lower() in SUFFIXES
+    if len(paths) == 1 and not paths[0].is_dir() and not out.is_dir() and out.suffix:
+        yield paths[0], out
+        return
     for path in paths:
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in SUFFIXES and file.is_file():
-                    yield file, out / file.relative_to(path)
-        else:
-            yield path, out if single else out / path.name
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file is path or (file.suffix.lower() in READ and file.is_file()):
+                target = out / (file.name if file is path else file.relative_to(path))
+                yield file, target if target.suffix.lower() in WRITTEN else target.with_suffix(".png")
 
 
 def _load(task: str, weights: Path | None, device: str, tiling: str, precision: str) -> "Restorer":
@@ -108,7 +110,7 @@ def _restore_one(restorer: "Restorer", source: Path, target: Path, progress: "Pr
     suffix = target.suffix.lower()
     format = next((name for name, out in OUT_FORMATS.items() if suffix in out.suffixes), None)
     if format is None:
-        return f"{suffix or 'no suffix'} cannot be written; -o takes {', '.join(_writable())}"
+        return f"{suffix or 'no suffix'} cannot be written; --out takes {', '.join(WRITTEN)}"
     try:
         data = source.read_bytes()
         # A person's own files on their own machine: no limit but memory.
@@ -124,9 +126,3 @@ def _restore_one(restorer: "Restorer", source: Path, target: Path, progress: "Pr
     except (OSError, ArithmeticError) as error:
         return str(error)
     return None
-
-
-def _writable() -> list[str]:
-    from app.imaging.encode import OUT_FORMATS
-
-    return [suffix for out in OUT_FORMATS.values() for suffix in out.suffixes]

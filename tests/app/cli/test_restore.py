@@ -1,0 +1,105 @@
+"""`dmsr restore`, as a person runs it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from app.cli.main import app
+from model import Restorer
+from tests.pictures import drawn, encoded
+
+
+@pytest.fixture
+def dmsr(tiny_weights):
+    """Run the verb with the tiny weights; stderr and stdout come back together."""
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["restore", "--weights", str(tiny_weights), *map(str, arguments)])
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(drawn(90, 130)))
+    return path
+
+
+def test_one_file_to_one_file(dmsr, photo, tmp_path, tiny_weights):
+    ended = dmsr(photo, "-o", tmp_path / "out.png")
+    assert ended.exit_code == 0, ended.output
+    restored = np.asarray(Image.open(tmp_path / "out.png"))
+    assert np.array_equal(restored, Restorer.load(tiny_weights).restore(drawn(90, 130)))
+
+
+def test_the_suffix_of_out_is_the_format(dmsr, photo, tmp_path):
+    assert dmsr(photo, "-o", tmp_path / "out.jpg").exit_code == 0
+    assert Image.open(tmp_path / "out.jpg").format == "JPEG"
+
+
+def test_a_folder_keeps_its_tree(dmsr, tmp_path):
+    inputs = tmp_path / "in"
+    (inputs / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png"):
+        (inputs / name).write_bytes(encoded(drawn(64, 64)))
+    (inputs / "notes.txt").write_text("not a picture")
+    ended = dmsr(inputs, "-o", tmp_path / "out")
+    assert ended.exit_code == 0
+    assert "2 of 2" in ended.output
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")) == [
+        "a.png",
+        "deep/b.png",
+    ]
+
+
+def test_one_failure_does_not_stop_the_rest_and_is_told(dmsr, photo, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:200])
+    ended = dmsr(broken, photo, tmp_path / "absent.png", "-o", tmp_path / "out")
+    assert ended.exit_code == 1
+    assert (tmp_path / "out" / "photo.png").exists()
+    assert not (tmp_path / "out" / "broken.png").exists()
+    assert "1 of 3" in ended.output
+    assert "broken.png" in ended.output
+    assert "No such file" in ended.output
+
+
+def test_reference_tiling_and_fp32_can_be_asked_for(dmsr, photo, tmp_path, tiny_weights):
+    assert dmsr(photo, "-o", tmp_path / "out.png", "--tiling", "reference", "--precision", "fp32").exit_code == 0
+    expected = Restorer.load(tiny_weights, tiling="reference").restore(drawn(90, 130))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--device", "tpu"], "tpu"),
+        (["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["--tiling", "mosaic"], "mosaic"),
+    ],
+)
+def test_bad_arguments_are_named(dmsr, photo, tmp_path, arguments, words):
+    ended = dmsr(photo, "-o", tmp_path / "out.png", *arguments)
+    assert ended.exit_code == 2
+    assert words in ended.output
+
+
+def test_an_empty_folder_is_said(dmsr, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ended = dmsr(tmp_path / "empty", "-o", tmp_path / "out")
+    assert ended.exit_code == 2
+    assert "no pictures" in ended.output
+
+
+def test_a_suffix_nobody_writes_is_said(dmsr, photo, tmp_path):
+    ended = dmsr(photo, "-o", tmp_path / "out.bmp")
+    assert ended.exit_code == 1
+    assert ".bmp cannot be written" in ended.output
+
+
+def test_in_a_folder_what_cannot_be_written_becomes_png(dmsr, tmp_path):
+    (tmp_path / "photo.bmp").write_bytes(encoded(drawn(64, 64), "bmp"))
+    assert dmsr(tmp_path / "photo.bmp", "-o", tmp_path / "out").exit_code == 0
+    assert Image.open(tmp_path / "out" / "photo.png").format == "PNG"
