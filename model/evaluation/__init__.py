@@ -1,0 +1,1 @@
+"""What the weights are worth: PSNR and SSIM as MATLAB computes them, scores over folders, the tile-step test."""

@@ -1,0 +1,32 @@
+import json
+
+import numpy as np
+import pytest
+
+from model.dataset import Pair
+from model.evaluation.protocol import evaluate
+
+
+def pair(name, error):
+    clean = np.full((20, 20, 3), 100, np.uint8)
+    return Pair(name, clean + np.uint8(error), clean)
+
+
+def test_output_and_input_are_scored_side_by_side_and_averaged():
+    report = evaluate(lambda picture: (picture.astype(int) // 2 + 50).astype(np.uint8), [pair("a", 8), pair("b", 20)])
+    assert report.images["a"].input_psnr_rgb == pytest.approx(20 * np.log10(255 / 8))
+    assert report.images["a"].psnr_rgb == pytest.approx(20 * np.log10(255 / 4))
+    assert report.mean.psnr_y == pytest.approx(np.mean([score.psnr_y for score in report.images.values()]))
+    assert report.worse == []
+
+
+def test_pictures_that_got_worse_are_named():
+    assert evaluate(lambda picture: picture + np.uint8(5), [pair("a", 8), pair("b", 20)]).worse == ["a", "b"]
+
+
+def test_a_report_is_json_mean_first_even_for_clear_inputs():
+    """A clear input has infinite PSNR, which JSON cannot say: null."""
+    table = json.loads(json.dumps(evaluate(lambda picture: picture + np.uint8(1), [pair("a", 0)]).to_table()))
+    assert list(table) == ["mean", "images"]
+    assert table["mean"]["input_psnr_y"] is None
+    assert table["images"]["a"]["psnr_y"] > 45
