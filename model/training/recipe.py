@@ -1,0 +1,128 @@
+"""A training recipe: everything that decides what weights come out, read from one TOML file.
+
+Knows nothing of torch. Paths in a recipe are relative to the data folder, which the command line names.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from model.config import DMSRConfig
+
+T = TypeVar("T")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; the message names file, place and cause."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Set up Adam (0.9, 0.999), the clipping of the gradient's norm and the moving average of the weights."""
+
+    peak_rate: float = 2e-4
+    final_rate: float = 1e-6
+    warmup_steps: int = 300
+    clip_norm: float = 1.0
+    average_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Train with batches of `batch` crops of crop × crop pixels until that part of the run is over."""
+
+    crop: int
+    batch: int
+    until: float = 1.0
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Name one source of training pictures; see sources.py for the kinds."""
+
+    kind: str
+    path: tuple[str, ...]
+    share: float
+    take: str = "all"
+    exclude: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    layers_take: str = "all"
+    heavy: float = 0.35
+    markings: float = 0.0
+
+
+@dataclass(frozen=True)
+class ValidationSpec:
+    """Name one set of pictures to score on while training; clean photos are degraded once, with a fixed seed."""
+
+    name: str
+    kind: str
+    path: str
+    take: str = "all"
+    heavy: float = 0.35
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how to train one file of weights.
+
+    steps: length of the run, unless the command line sets a wall time instead.
+    calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew.
+    """
+
+    task: str
+    network: DMSRConfig
+    steps: int
+    tile: int
+    overlap: int
+    optimiser: Optimiser
+    phases: tuple[Phase, ...]
+    sources: tuple[SourceSpec, ...]
+    validations: tuple[ValidationSpec, ...] = ()
+    seed: int = 0
+    calibration_crops: int = 400
+
+    @classmethod
+    def load(cls, path: Path) -> "Recipe":
+        """Read a recipe; raises RecipeError."""
+        try:
+            return cls.from_table(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+        except (TypeError, ValueError) as error:
+            raise RecipeError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> "Recipe":
+        """Build from parsed TOML; ValueError or TypeError tells what is unknown or missing."""
+        top = dict(table)
+        recipe = _build(
+            cls,
+            "recipe",
+            top
+            | {
+                "network": _build(DMSRConfig, "network", top.pop("network", {})),
+                "optimiser": _build(Optimiser, "optimiser", top.pop("optimiser", {})),
+                "phases": tuple(_build(Phase, "phase", phase) for phase in top.pop("phase", [])),
+                "sources": tuple(_build(SourceSpec, "source", source) for source in top.pop("source", [])),
+                "validations": tuple(_build(ValidationSpec, "validation", one) for one in top.pop("validation", [])),
+            },
+        )
+        if not recipe.phases or [p.until for p in recipe.phases] != sorted({p.until for p in recipe.phases}):
+            raise ValueError("there must be phases, each `until` greater than the one before")
+        if not recipe.sources or sum(source.share for source in recipe.sources) <= 0:
+            raise ValueError("there must be sources with shares above zero")
+        return recipe
+
+
+def _build(kind: type[T], place: str, table: dict[str, Any]) -> T:
+    if unknown := table.keys() - {f.name for f in fields(kind)}:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r} in [{place}]")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    if isinstance(values.get("path"), str) and kind is SourceSpec:
+        values["path"] = (values["path"],)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"[{place}]: {error}") from error

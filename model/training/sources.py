@@ -1,0 +1,90 @@
+"""From a recipe's words to pictures in memory: training sources and validation pairs.
+
+Knows nothing of the network. The kinds of source:
+
+* `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
+* `rain`, `haze`: clean photos degraded anew for every sample
+* `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
+* `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.dataset import (
+    Corner,
+    Degrade,
+    Mixture,
+    Pair,
+    Source,
+    load_clean,
+    load_pairs,
+    load_side_by_side,
+    random_box,
+)
+from model.degrade import Picture, add_haze, add_rain, draw_markings, sample_haze, sample_rain
+from model.training.recipe import Recipe, SourceSpec, ValidationSpec
+
+VALIDATION_SEED = 20_231_123
+
+
+def build_mixture(recipe: Recipe, data: Path) -> Mixture:
+    """Load every source of a recipe from the data folder; raises DatasetError, ValueError for an unknown kind."""
+    crop = max(recipe.tile, *(phase.crop for phase in recipe.phases))
+    return Mixture([_source(spec, data, crop) for spec in recipe.sources], recipe.seed)
+
+
+def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
+    """Load one validation set; the same spec gives the same pictures."""
+    if spec.kind == "pairs":
+        return load_pairs(data / spec.path, spec.take)
+    degrade = _degrade(spec.kind, spec.heavy, 0.0)
+    pairs = load_clean(data / spec.path, spec.take)
+    rng = np.random.default_rng(VALIDATION_SEED)
+    return [Pair(pair.name, *degrade(pair.clean, rng, (0, 1, 0, 1))) for pair in pairs]
+
+
+def _source(spec: SourceSpec, data: Path, crop: int) -> Source:
+    name = f"{spec.kind} {', '.join(spec.path)}"
+    folders = [data / path for path in spec.path]
+    if spec.kind in ("pairs", "side_by_side"):
+        load = load_pairs if spec.kind == "pairs" else load_side_by_side
+        return Source(name, spec.share, [pair for folder in folders for pair in load(folder, spec.take, crop)])
+    photos = [pair for folder in folders for pair in load_clean(folder, spec.take, crop, spec.exclude)]
+    if spec.kind == "layers":
+        rainy = [pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take, crop)]
+        return Source(name, spec.share, photos, lift_rain(rainy))
+    return Source(name, spec.share, photos, _degrade(spec.kind, spec.heavy, spec.markings))
+
+
+def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
+    def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
+        if rng.random() < markings:
+            clean = draw_markings(clean, rng)
+        if kind == "rain":
+            return add_rain(clean, sample_rain(rng, heavy), rng), clean
+        if kind == "haze":
+            return add_haze(clean, sample_haze(rng), rng, place[:2], place[2:]), clean
+        return clean, clean
+
+    if kind not in ("rain", "haze", "clean"):
+        raise ValueError(f"kind is {kind!r}; it must be pairs, side_by_side, rain, haze, layers or clean")
+    return degrade
+
+
+def lift_rain(rainy: Sequence[Pair]) -> Degrade:
+    """Make a degradation that adds rain lifted from other pairs, at random places, mirrored at random."""
+
+    def degrade(clean: Picture, rng: np.random.Generator, _: Corner) -> tuple[Picture, Picture]:
+        pair = rainy[rng.integers(len(rainy))]
+        box, _ = random_box(pair.clean, clean.shape[0], rng)
+        # Streaks are grey; where the photo below is near white they are cut short in all channels but the darkest.
+        layer = (pair.degraded[box].astype(np.int16) - pair.clean[box]).max(axis=2, keepdims=True)
+        if rng.random() < 0.5:
+            layer = layer[:, ::-1]
+        strength = rng.uniform(0.6, 1.2)
+        return (clean + np.maximum(layer, 0) * strength).clip(0, 255).round().astype(np.uint8), clean
+
+    return degrade

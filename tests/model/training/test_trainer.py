@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.checkpoint import WeightsError, load_checkpoint
+from model.config import DMSRConfig
+from model.dataset import Mixture, Pair, Source
+from model.degrade import add_rain, sample_rain
+from model.training.recipe import Optimiser, Phase, Recipe, SourceSpec
+from model.training.trainer import MOST_SKIPS_IN_A_ROW, Trainer
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return Recipe(
+        task="derain",
+        network=DMSRConfig(width=4, depth=1),
+        steps=6,
+        tile=64,
+        overlap=16,
+        optimiser=Optimiser(peak_rate=2e-3, warmup_steps=2, average_decay=0.9),
+        phases=(Phase(64, 2, 0.5), Phase(80, 1)),
+        sources=(SourceSpec("rain", ("photos",), 1.0),),
+        calibration_crops=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Two smooth pictures: hills of colour, easy to clear of rain."""
+    y, x = np.mgrid[:96, :96] / 96
+    waves = [np.stack([np.sin(3 * x + k), np.cos(2 * y + k), np.sin(x + y)], axis=2) for k in range(2)]
+    return [Pair(str(k), *[(110 + 60 * wave).astype(np.uint8)] * 2) for k, wave in enumerate(waves)]
+
+
+@pytest.fixture(scope="module")
+def mixture(photos):
+    def rain(clean, rng, _place):
+        return add_rain(clean, sample_rain(rng, heavy=1), rng), clean
+
+    return Mixture([Source("rain", 1, photos, rain)], seed=0)
+
+
+def run(recipe, mixture, folder, stop_at=None, **kwargs):
+    trainer = Trainer(recipe, mixture, {}, folder, device="cpu", precision="fp32", **kwargs)
+    trainer.run(lambda _: None, lambda: trainer.counters.step == stop_at)
+    return trainer
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(recipe, mixture, tmp_path):
+    """Through a change of phase: weights, BatchNorm, average, both Adam moments, and what would be shipped."""
+    run(recipe, mixture, tmp_path / "whole")
+    run(recipe, mixture, tmp_path / "parts", stop_at=2)
+    assert not (tmp_path / "parts" / "latest.safetensors").exists()
+    resumed = run(recipe, mixture, tmp_path / "parts")
+    assert resumed.counters.step == 6
+    for name in ("state", "latest"):
+        tensors = []
+        for folder in ("whole", "parts"):
+            tensors.append(load_file(tmp_path / folder / f"{name}.safetensors"))
+        assert tensors[0].keys() == tensors[1].keys()
+        for key, value in tensors[0].items():
+            assert torch.equal(value, tensors[1][key]), key
+
+
+def test_a_state_of_another_recipe_is_refused(recipe, mixture, tmp_path):
+    run(recipe, mixture, tmp_path, stop_at=0)
+    with pytest.raises(WeightsError, match="belongs to another recipe"):
+        run(dataclasses.replace(recipe, steps=7), mixture, tmp_path)
+
+
+def test_a_damaged_state_is_refused_by_name(recipe, mixture, tmp_path):
+    run(recipe, mixture, tmp_path, stop_at=0)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"state\.safetensors is not a training state"):
+        run(recipe, mixture, tmp_path)
+
+
+def test_training_goes_on_from_given_weights(recipe, mixture, tmp_path, tiny_weights):
+    trainer = Trainer(recipe, mixture, {}, tmp_path, device="cpu", init=tiny_weights)
+    for key, value in load_checkpoint(tiny_weights)[0].state_dict().items():
+        assert torch.equal(trainer.network.state_dict()[key], value), key
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(recipe, mixture, tmp_path, monkeypatch):
+    trainer = Trainer(recipe, mixture, {}, tmp_path, device="cpu", precision="fp32")
+    before = {key: value.clone() for key, value in trainer.average.values.items()}
+    to_device = trainer._to_device
+    monkeypatch.setattr(trainer, "_to_device", lambda pictures: to_device(pictures) * float("nan"))
+    trainer.run(lambda _: None, lambda: trainer.counters.step == 2)
+    assert trainer.counters.skipped == 2
+    assert all(torch.equal(trainer.average.values[key], value) for key, value in before.items())
+
+
+def test_a_run_that_only_skips_ends_with_an_error(recipe, mixture, tmp_path, monkeypatch):
+    trainer = Trainer(dataclasses.replace(recipe, steps=1000), mixture, {}, tmp_path, device="cpu")
+    monkeypatch.setattr(trainer, "_step", lambda *_: (float("nan"), False))
+    with pytest.raises(FloatingPointError, match=f"{MOST_SKIPS_IN_A_ROW + 1} steps in a row"):
+        trainer.run(lambda _: None)
+
+
+def test_a_run_by_wall_time_ends_by_the_clock(recipe, mixture, tmp_path):
+    trainer = run(dataclasses.replace(recipe, steps=10**9), mixture, tmp_path, minutes=0.01)
+    assert trainer.counters.step >= 1
+    assert trainer.counters.elapsed_seconds >= 0.6
+
+
+def test_a_real_run_clears_rain(recipe, mixture, photos, tmp_path):
+    """Real trainer, real rain, a tiny network, 40 steps: the validation PSNR rises, and over the input's."""
+    rng = np.random.default_rng(1)
+    held = [Pair(photo.name, add_rain(photo.clean, sample_rain(rng, heavy=1), rng), photo.clean) for photo in photos]
+    reports = []
+    fast = Optimiser(peak_rate=1e-2, warmup_steps=5, average_decay=0.9)
+    longer = dataclasses.replace(recipe, steps=40, phases=(Phase(64, 2),), optimiser=fast)
+    trainer = Trainer(longer, mixture, {"held": held}, tmp_path, device="cpu", precision="fp32")
+    first = trainer.validate()["held"].mean
+    trainer.run(lambda progress: reports.append(progress.reports) if progress.reports else None)
+    last = reports[-1]["held"].mean
+    assert last.psnr_y > first.psnr_y + 2
+    assert last.psnr_y > last.input_psnr_y
+    _, info = load_checkpoint(tmp_path / "best.safetensors")
+    assert info.scores == {"held": pytest.approx(last.psnr_y, abs=1e-3)}
+    assert info.training["step"] == 40
