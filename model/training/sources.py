@@ -8,7 +8,8 @@ Knows nothing of the network. The kinds of source:
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ VALIDATION_SEED = 20_231_123
 def build_mixture(recipe: Recipe, data: Path) -> Mixture:
     """Load every source of a recipe from the data folder; raises DatasetError, ValueError for an unknown kind."""
     crop = max(recipe.tile, *(phase.crop for phase in recipe.phases))
-    return Mixture([_source(spec, data, crop) for spec in recipe.sources], recipe.seed)
+    # Several sources share the same photos; each folder is decoded once.
+    photos = functools.cache(lambda path, take, exclude: load_clean(data / path, take, crop, exclude))
+    return Mixture([_source(spec, data, crop, photos) for spec in recipe.sources], recipe.seed)
 
 
 def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
@@ -46,13 +49,12 @@ def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
     return [Pair(pair.name, *degrade(pair.clean, rng, (0, 1, 0, 1))) for pair in pairs]
 
 
-def _source(spec: SourceSpec, data: Path, crop: int) -> Source:
+def _source(spec: SourceSpec, data: Path, crop: int, load_photos: Callable[..., list[Pair]]) -> Source:
     name = f"{spec.kind} {', '.join(spec.path)}"
-    folders = [data / path for path in spec.path]
     if spec.kind in ("pairs", "side_by_side"):
         load = load_pairs if spec.kind == "pairs" else load_side_by_side
-        return Source(name, spec.share, [pair for folder in folders for pair in load(folder, spec.take, crop)])
-    photos = [pair for folder in folders for pair in load_clean(folder, spec.take, crop, spec.exclude)]
+        return Source(name, spec.share, [pair for path in spec.path for pair in load(data / path, spec.take, crop)])
+    photos = [pair for path in spec.path for pair in load_photos(path, spec.take, spec.exclude)]
     if spec.kind == "layers":
         rainy = [pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take, crop)]
         return Source(name, spec.share, photos, lift_rain(rainy))
