@@ -1,9 +1,11 @@
+import httpx
 import pytest
 import torch
 
 from model.checkpoint import CheckpointInfo, save_checkpoint
 from model.config import DMSRConfig
 from model.network import DMSR
+from tests.e2e.server import run_server
 
 # Tiny networks gain nothing from a second thread, and on a busy machine threads that wait for each other lose a lot.
 torch.set_num_threads(1)
@@ -22,3 +24,16 @@ def tiny_weights(tmp_path_factory, tiny_config):
     info = CheckpointInfo(tiny_config, "derain", tile=64, overlap=16)
     save_checkpoint(path, DMSR(tiny_config).state_dict(), info)
     return path
+
+
+@pytest.fixture(scope="session")
+def server(tiny_weights, tmp_path_factory):
+    """One real server for the whole session, deraining with tiny random weights; /dehaze has none."""
+    with run_server(tmp_path_factory.mktemp("server"), {"DMSR_WEIGHTS_DERAIN": str(tiny_weights)}) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client

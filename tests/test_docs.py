@@ -1,0 +1,98 @@
+"""What the docs promise is run, and what the code has is documented."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.settings import variables
+from app.telemetry.metrics import STAGES
+from tests.pictures import drawn, encoded
+
+ROOT = Path(__file__).parent.parent
+SENTENCE = "bytes → probe → admit → decode → cut → queue → device → stitch → encode → bytes"
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(prefix):
+    lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith(prefix)]
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with the picture and the folder the README speaks of."""
+    (tmp_path / "rainy.jpg").write_bytes(encoded(drawn(70, 90), "jpeg"))
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "one.jpg").write_bytes(encoded(drawn(64, 64), "jpeg"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/architecture.md", "app/pipeline.py"])
+def test_the_sentence_stands_word_for_word(path):
+    assert SENTENCE in (ROOT / path).read_text()
+
+
+def test_the_stages_are_the_sentence_s_words():
+    assert " → ".join(["bytes", *STAGES, "bytes"]) == SENTENCE
+
+
+@pytest.mark.parametrize("command", commands("curl"))
+def test_the_readme_s_curl_works(command, server, here):
+    arguments = shlex.split(command.replace("http://127.0.0.1:8000", server.url))
+    subprocess.run([*arguments, "--silent", "--fail"], cwd=here, check=True, timeout=60)
+    assert (here / "clean.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", commands(".venv/bin/dmsr"))
+def test_the_readme_s_command_line_works(command, here):
+    arguments = shlex.split(command)[1:]
+    subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments], cwd=here, check=True, timeout=100, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert (here / "clean.png").exists() or (here / "restored" / "one.jpg").exists()
+
+
+@pytest.mark.parametrize("program", blocks(README, "python"))
+def test_the_readme_s_program_works(program, here):
+    program = program.replace('"weights/', f'"{ROOT}/weights/')
+    subprocess.run([sys.executable, "-c", program], cwd=here, check=True, timeout=100, env={"PYTHONPATH": str(ROOT)})
+    assert (here / "clean.png").exists()
+
+
+def test_the_readme_has_something_to_run():
+    assert len(commands("curl")) >= 2
+    assert len(commands(".venv/bin/dmsr")) >= 2
+    assert blocks(README, "python")
+
+
+@pytest.mark.parametrize("target", ["serve", "test"])
+def test_the_readme_s_make_targets_exist(target):
+    assert commands(f"make {target}")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_links_between_the_docs_lead_somewhere():
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_files_named_in_the_architecture_exist():
+    named = re.findall(r"`((?:app|model|tests)/[\w/.]+\.py)", (ROOT / "docs/architecture.md").read_text())
+    assert named
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_repo_tracks_no_setting_twice():
+    """Every variable has one name, so the docs can list it once."""
+    names = list(variables())
+    assert len(names) == len(set(names))
