@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from app.imaging import ImageLimits, check_format, decode, encode, probe
+from app.imaging.decode import decode
+from app.imaging.encode import check_format, encode
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
 
 from .corpus import STORABLE, TAGGED, camera_exif, draw, save, srgb_profile
 

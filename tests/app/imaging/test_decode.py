@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from app.errors import DmsrError, UndecodableImage
-from app.imaging import ImageLimits, Picture, decode, encode, probe
+from app.imaging.decode import decode
+from app.imaging.encode import encode
+from app.imaging.ifd import Field, write_fields
+from app.imaging.picture import ImageLimits, Picture
+from app.imaging.probe import probe
 
 from .corpus import STORABLE, cmyk_profile, draw, save
 from .test_probe import png, png_chunk
@@ -138,6 +143,40 @@ def test_a_jpeg_ends_at_its_first_end_mark():
     except UndecodableImage:
         seen.append((64, 64, 3))
     assert seen == [(64, 64, 3)]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"rowsperstrip": 7},
+        {"tile": (64, 64)},
+        {"tile": (512, 512)},
+        {"planarconfig": "separate", "rowsperstrip": 7},
+        {"compression": "deflate", "predictor": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("byteorder", "<>")
+def test_another_writer_s_tiffs_are_read(layout, byteorder):
+    """Strips, tiles, planes and both byte orders, as tifffile lays them out."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels, file = np.asarray(draw("RGB", 200, 300)), BytesIO()
+    stored = pixels.transpose(2, 0, 1) if "planarconfig" in layout else pixels
+    with tifffile.TiffWriter(file, byteorder=byteorder) as writer:
+        writer.write(np.ascontiguousarray(stored), photometric="rgb", **layout)
+    np.testing.assert_array_equal(decoded(file.getvalue()).rgb, pixels)
+
+
+def test_strips_of_a_tiff_that_overlap_are_refused():
+    """Pillow would read each a byte at a time, and a file of 30 MB would take minutes."""
+    count = 100_000
+    numbers = {256: [1666], 257: [30_000], 258: [8], 262: [1], 273: range(8, 8 + count), 278: [1]}
+    fields = {tag: Field(4, len(n), struct.pack(f"<{len(n)}I", *n)) for tag, n in numbers.items()}
+    data = b"II*\0" + struct.pack("<I", 3_000_000) + bytes(3_000_000 - 8) + write_fields(fields, 3_000_000)
+    start = perf_counter()
+    with pytest.raises(UndecodableImage, match="overlap"):
+        decoded(data)
+    assert perf_counter() - start < 1
 
 
 def test_camera_junk_between_jpeg_segments_is_tolerated():

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from app.errors import NotAcceptable
-from app.imaging import OUT_FORMATS, ImageLimits, Picture, check_format, decode, encode, probe
+from app.imaging.decode import decode
+from app.imaging.encode import OUT_FORMATS, check_format, encode
+from app.imaging.picture import ImageLimits, Picture
+from app.imaging.probe import probe
 
 from .corpus import camera_exif, draw, save, srgb_profile
 

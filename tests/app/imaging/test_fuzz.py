@@ -9,7 +9,10 @@ from time import perf_counter
 import pytest
 
 from app.errors import RequestError
-from app.imaging import OUT_FORMATS, ImageLimits, decode, encode, probe
+from app.imaging.decode import decode
+from app.imaging.encode import OUT_FORMATS, encode
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
 
 from .corpus import STORABLE, TAGGED, camera_exif, draw, save, srgb_profile
 

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from app.errors import DmsrError
-from app.imaging import OUT_FORMATS, ImageLimits, Picture, decode, encode, probe
+from app.imaging.decode import decode
+from app.imaging.encode import OUT_FORMATS, encode
 from app.imaging.metadata import clean_exif, read_orientation
+from app.imaging.picture import ImageLimits, Picture
+from app.imaging.probe import probe
 
 from .corpus import camera_exif, draw, save
 

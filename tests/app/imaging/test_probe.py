@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImage, UnsupportedImage
-from app.imaging import ImageLimits, probe
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
 
 from .corpus import STORABLE, camera_exif, draw, save
 
