@@ -73,6 +73,18 @@ class TilePlan:
         return _axis_weights(self.columns, self.tile, self.overlap)
 
 
+def most_tiles(pixels: int, side: int, tile: int, overlap: int) -> int:
+    """Return the most tiles that a picture within a limit of pixels and of the longer side can need."""
+    most, stride = 1, tile - overlap
+    for columns in range(1, _count(side, tile, overlap) + 1):
+        # The narrowest picture with so many columns leaves the most pixels for its height.
+        width = 1 if columns == 1 else overlap + (columns - 1) * stride + 1
+        height = min(side, pixels // width)
+        if height:
+            most = max(most, columns * _count(height, tile, overlap))
+    return most
+
+
 def cut(image: Pixels, plan: TilePlan, index: int) -> Pixels:
     """Take tile number `index` out of an image (H, W, 3) as (tile, tile, 3), reflected where the image is too small."""
     top, left = plan.origin(index)
@@ -106,10 +118,14 @@ class Stitcher:
         return total.astype(np.uint8)
 
 
+def _count(length: int, tile: int, overlap: int) -> int:
+    return 1 if length <= tile else -(-(length - overlap) // (tile - overlap))
+
+
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    if length <= tile:
+    count = _count(length, tile, overlap)
+    if count == 1:
         return [0]
-    count = -(-(length - overlap) // (tile - overlap))
     if overlap == 0:
         return [min(i * tile, length - tile) for i in range(count)]
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]

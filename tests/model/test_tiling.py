@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.tiling import Stitcher, TilePlan, cut
+from model.tiling import Stitcher, TilePlan, cut, most_tiles
 
 plans = st.builds(
     TilePlan,
@@ -93,6 +93,16 @@ def test_adding_a_tile_twice_is_an_error():
 def test_a_missing_tile_is_an_error():
     with pytest.raises(AssertionError, match="1 tiles were never added"):
         Stitcher(TilePlan(10, 10, 64, 0)).image()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40_000), st.integers(1, 400), st.sampled_from([0, 8, 16]))
+def test_no_picture_within_the_limits_needs_more_tiles(pixels, side, overlap):
+    """The bound is never exceeded by any width, and some picture reaches it."""
+    needed = [
+        len(TilePlan(min(side, pixels // width), width, 64, overlap)) for width in range(1, side + 1) if pixels // width
+    ]
+    assert max(needed) == most_tiles(pixels, side, 64, overlap)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -1)])
