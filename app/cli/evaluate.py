@@ -26,7 +26,10 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
 ) -> None:
-    """Score weights on pairs: PSNR and SSIM on Y and PSNR on RGB, the input's beside the output's."""
+    """Score weights on pairs: PSNR and SSIM on Y and PSNR on RGB, the input's beside the output's.
+
+    The last column tells by how many of 255 levels the brightness step between tiles grew in flat regions.
+    """
     from rich.console import Console
     from rich.progress import track
 
@@ -49,7 +52,8 @@ def evaluate(
             weights, sha256 = catalog.path(entry), entry.sha256
         restorer = Restorer.load(weights, device, tiling, precision, sha256)
         loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
-        report = score(restorer.restore, track(loaded, "Scoring", console=errors, disable=not errors.is_terminal))
+        tracked = track(loaded, "Scoring", console=errors, disable=not errors.is_terminal)
+        report = score(restorer.restore, tracked, restorer.plan)
     except (WeightsError, DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:
@@ -63,7 +67,7 @@ def _print(report: "Report") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("picture", "PSNR-Y", "input", "SSIM-Y", "input", "PSNR-RGB", "input")
+    table = Table("picture", "PSNR-Y", "input", "SSIM-Y", "input", "PSNR-RGB", "input", "tile step")
     for column in table.columns[1:]:
         column.justify = "right"
 
@@ -71,7 +75,7 @@ def _print(report: "Report") -> None:
         decibels = [score.psnr_y, score.input_psnr_y, score.psnr_rgb, score.input_psnr_rgb]
         psnr_y, input_psnr_y, psnr_rgb, input_psnr_rgb = (f"{value:.2f}" for value in decibels)
         similarity = (f"{score.ssim_y:.4f}", f"{score.input_ssim_y:.4f}")
-        table.add_row(name, psnr_y, input_psnr_y, *similarity, psnr_rgb, input_psnr_rgb)
+        table.add_row(name, psnr_y, input_psnr_y, *similarity, psnr_rgb, input_psnr_rgb, f"{score.tile_step:+.2f}")
 
     for name, score in report.images.items():
         add(name, score)

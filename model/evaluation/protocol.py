@@ -5,17 +5,23 @@ Knows nothing of weights or devices: any function from picture to picture can be
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
+from math import isfinite, isnan, nan
 
 import numpy as np
 
 from model.dataset import Pair
 from model.degrade import Picture
 from model.evaluation.metrics import luma, psnr, ssim
+from model.evaluation.tile_steps import tile_step_growth
+from model.tiling import TilePlan
 
 
 @dataclass(frozen=True)
 class Score:
-    """Hold the figures of one picture, or their means; PSNR in dB, the input's own beside the output's."""
+    """Hold the figures of one picture, or their means; PSNR in dB, the input's own beside the output's.
+
+    tile_step: by how much the brightness step between tiles grew in flat regions, in 1/255; NaN where nothing is flat.
+    """
 
     psnr_y: float
     ssim_y: float
@@ -23,12 +29,12 @@ class Score:
     input_psnr_y: float
     input_ssim_y: float
     input_psnr_rgb: float
+    tile_step: float = nan
 
     @classmethod
-    def measure(cls, pair: Pair, restored: Picture) -> "Score":
-        """Compare input and output with the clean picture."""
-        clean = luma(pair.clean)
-        output, degraded = luma(restored), luma(pair.degraded)
+    def measure(cls, pair: Pair, restored: Picture, plan: TilePlan | None = None) -> "Score":
+        """Compare input and output with the clean picture; without a plan the tile step is not measured."""
+        clean, output, degraded = luma(pair.clean), luma(restored), luma(pair.degraded)
         return cls(
             psnr(output, clean),
             ssim(output, clean),
@@ -36,6 +42,7 @@ class Score:
             psnr(degraded, clean),
             ssim(degraded, clean),
             psnr(pair.degraded, pair.clean),
+            nan if plan is None else tile_step_growth(pair.degraded, restored, plan, pair.clean),
         )
 
 
@@ -47,9 +54,10 @@ class Report:
 
     @property
     def mean(self) -> Score:
-        """Return the plain mean of every figure, as the papers do."""
-        rows = np.array([[getattr(score, f.name) for f in fields(Score)] for score in self.images.values()])
-        return Score(*rows.mean(axis=0).tolist())
+        """Return the plain mean of every figure, as the papers do; of the tile step, where there is one."""
+        columns = {f.name: [getattr(score, f.name) for score in self.images.values()] for f in fields(Score)}
+        columns["tile_step"] = [step for step in columns["tile_step"] if not isnan(step)] or [nan]
+        return Score(**{name: float(np.mean(values)) for name, values in columns.items()})
 
     @property
     def worse(self) -> list[str]:
@@ -57,14 +65,22 @@ class Report:
         return [name for name, score in self.images.items() if score.psnr_y < score.input_psnr_y]
 
     def to_table(self) -> dict[str, object]:
-        """Return plain dictionaries for JSON, the mean first; an infinite PSNR, of equal pictures, becomes None."""
+        """Return plain dictionaries for JSON, the mean first; what is infinite (equal pictures) or NaN becomes None."""
 
         def plain(score: Score) -> dict[str, float | None]:
-            return {key: value if np.isfinite(value) else None for key, value in asdict(score).items()}
+            return {key: value if isfinite(value) else None for key, value in asdict(score).items()}
 
         return {"mean": plain(self.mean), "images": {name: plain(score) for name, score in self.images.items()}}
 
 
-def evaluate(restore: Callable[[Picture], Picture], pairs: Iterable[Pair]) -> Report:
-    """Restore and score every pair, one after the other."""
-    return Report({pair.name: Score.measure(pair, restore(pair.degraded)) for pair in pairs})
+def evaluate(
+    restore: Callable[[Picture], Picture],
+    pairs: Iterable[Pair],
+    plan: Callable[[int, int], TilePlan] | None = None,
+) -> Report:
+    """Restore and score every pair; plan, as Restorer.plan, tells from height and width where tiles meet."""
+    images = {}
+    for pair in pairs:
+        tiles = None if plan is None else plan(*pair.clean.shape[:2])
+        images[pair.name] = Score.measure(pair, restore(pair.degraded), tiles)
+    return Report(images)

@@ -8,6 +8,7 @@ of every place where two tiles meet is compared, before and after, wherever the 
 
 from collections.abc import Iterator
 from itertools import pairwise
+from math import nan
 
 import numpy as np
 
@@ -22,8 +23,8 @@ FLAT_DEVIATION = 3.0
 """Largest standard deviation of the clean picture's luma over both patches for the place to count as flat."""
 
 
-def tile_step_growth(before: Picture, after: Picture, plan: TilePlan, clean: Picture | None = None) -> float | None:
-    """Return by how much the mean brightness step across seams grew, in 1/255; None where nothing is flat.
+def tile_step_growth(before: Picture, after: Picture, plan: TilePlan, clean: Picture | None = None) -> float:
+    """Return by how much the mean brightness step across seams grew, in 1/255; NaN where nothing is flat.
 
     The step is the absolute difference of mean luma between a patch of one tile and the facing patch of the next, the
     strip in which they are blended left out. `clean` says what is flat; by default the picture before.
@@ -35,7 +36,7 @@ def tile_step_growth(before: Picture, after: Picture, plan: TilePlan, clean: Pic
         *_growth(flat, inputs, outputs, _seams(plan.columns, plan)),
         *_growth(flat.T, inputs.T, outputs.T, _seams(plan.rows, plan)),
     ]
-    return float(np.mean(growth)) if growth else None
+    return float(np.mean(growth)) if growth else nan
 
 
 def _seams(starts: list[int], plan: TilePlan) -> list[int]:

@@ -39,7 +39,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """Name one source of training pictures; see sources.py for the kinds."""
+    """Name one source of training pictures; see sources.py for the kinds.
+
+    path: one folder or several. share: how often it is drawn, beside the others' shares. take: which of its files, as
+    dataset.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
+    heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene.
+    """
 
     kind: str
     path: tuple[str, ...]
@@ -61,6 +66,7 @@ class ValidationSpec:
     path: str
     take: str = "all"
     heavy: float = 0.35
+    markings: float = 0.0
 
 
 @dataclass(frozen=True)

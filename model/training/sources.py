@@ -43,7 +43,7 @@ def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
     """Load one validation set; the same spec gives the same pictures."""
     if spec.kind == "pairs":
         return load_pairs(data / spec.path, spec.take)
-    degrade = _degrade(spec.kind, spec.heavy, 0.0)
+    degrade = _degrade(spec.kind, spec.heavy, spec.markings)
     pairs = load_clean(data / spec.path, spec.take)
     rng = np.random.default_rng(VALIDATION_SEED)
     return [Pair(pair.name, *degrade(pair.clean, rng, (0, 1, 0, 1))) for pair in pairs]

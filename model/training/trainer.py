@@ -152,7 +152,7 @@ class Trainer:
         """Score the averaged weights on every validation set and write them as latest and, if they are, as best."""
         network, info = self.averaged(), self._info({})
         restorer = Restorer(TileRunner(network, info, str(self.device), "auto" if self.precision == "bf16" else "fp32"))
-        reports = {name: evaluate(restorer.restore, pairs) for name, pairs in self.validations.items()}
+        reports = {name: evaluate(restorer.restore, pairs, restorer.plan) for name, pairs in self.validations.items()}
         scores = {name: round(report.mean.psnr_y, 3) for name, report in reports.items()}
         info = self._info(scores)
         save_checkpoint(self.folder / "latest.safetensors", network.state_dict(), info)

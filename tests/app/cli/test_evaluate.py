@@ -34,7 +34,7 @@ def test_scores_are_shown_and_written(dmsr, pairs, tiny_weights, tmp_path):
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores) == ["mean", "images"]
     assert list(scores["images"]) == ["a", "b"]
-    keys = ["psnr_y", "ssim_y", "psnr_rgb", "input_psnr_y", "input_ssim_y", "input_psnr_rgb"]
+    keys = ["psnr_y", "ssim_y", "psnr_rgb", "input_psnr_y", "input_ssim_y", "input_psnr_rgb", "tile_step"]
     assert list(scores["mean"]) == keys
     assert f"{scores['mean']['psnr_y']:.2f}" in result.output
 

@@ -5,6 +5,7 @@ import pytest
 
 from model.dataset import Pair
 from model.evaluation.protocol import evaluate
+from model.tiling import TilePlan
 
 
 def pair(name, error):
@@ -30,3 +31,18 @@ def test_a_report_is_json_mean_first_even_for_clear_inputs():
     assert list(table) == ["mean", "images"]
     assert table["mean"]["input_psnr_y"] is None
     assert table["images"]["a"]["psnr_y"] > 45
+
+
+def test_the_tile_step_is_averaged_over_pictures_that_have_flat_seams():
+    """128 and 64 pixels wide, tiles of 64: only the first has a seam; its right tile comes out 10 brighter."""
+
+    def restore(picture):
+        return picture + (np.arange(picture.shape[1]) >= 64).astype(np.uint8)[None, :, None] * 10
+
+    wide, narrow = (np.full((64, width, 3), 100, np.uint8) for width in (128, 64))
+    pairs = [Pair("wide", wide, wide), Pair("narrow", narrow, narrow)]
+    report = evaluate(restore, pairs, lambda height, width: TilePlan(height, width, 64, 0))
+    assert report.images["wide"].tile_step == pytest.approx(9, abs=1)
+    assert np.isnan(report.images["narrow"].tile_step)
+    assert report.mean.tile_step == report.images["wide"].tile_step
+    assert evaluate(restore, pairs).to_table()["mean"]["tile_step"] is None
