@@ -27,10 +27,9 @@ _MODES = {1: "grey", 3: "rgb", 4: "cmyk"}
 
 
 def read(data: bytes) -> Header:
-    """Read the frame header, and the EXIF if there is one; refuse more scans than a real picture has."""
-    frame, exif, scan_end = None, b"", 0
+    """Read the frame header, and the EXIF if there is one."""
+    frame, exif = None, b""
     for marker, start, end in _segments(data):
-        scan_end = end
         if marker in _FRAMES:
             frame = struct.unpack_from(">BHHB", data, start + 4)
         elif marker == _APP1 and not exif and data.startswith(b"Exif\0\0", start + 4):
@@ -40,14 +39,14 @@ def read(data: bytes) -> Header:
     bits, height, width, components = frame
     if bits != 8:
         raise UnsupportedImage(f"The JPEG has {bits} bits a channel; save it with 8.", limit=8, observed=bits)
-    scans = 1 + data.count(b"\xff\xda", scan_end, _end_of_picture(data, scan_end))
-    if scans > MAX_SCANS:
-        raise UndecodableImage("The JPEG has more scans than a picture needs.", observed=scans, limit=MAX_SCANS)
     return Header(width, height, _MODES[components], exif=exif)
 
 
 def open_image(data: bytes) -> ImageFile:
-    """Open the picture without comments and application segments, other than JFIF, Adobe and the ICC profile."""
+    """Open the picture without comments and application segments, other than JFIF, Adobe and the ICC profile.
+
+    Refuse more scans than a real picture has; `read` does not, as counting them goes through the whole file.
+    """
     view = memoryview(data)
     parts, scan_end = [view[:2]], 0
     for marker, start, end in _segments(data):
@@ -55,7 +54,11 @@ def open_image(data: bytes) -> ImageFile:
         profile = marker == _APP2 and data.startswith(b"ICC_PROFILE\0", start + 4)
         if marker not in _COMMENT_OR_APP or marker in (_APP0, _APP14) or profile:
             parts += (b"\xff", view[start + 1 : end])
-    parts.append(view[scan_end : _end_of_picture(data, scan_end)])
+    picture_end = _end_of_picture(data, scan_end)
+    scans = 1 + data.count(b"\xff\xda", scan_end, picture_end)
+    if scans > MAX_SCANS:
+        raise UndecodableImage("The JPEG has more scans than a picture needs.", limit=MAX_SCANS, observed=scans)
+    parts.append(view[scan_end:picture_end])
     return JpegImageFile(BytesIO(b"".join(parts)))
 
 

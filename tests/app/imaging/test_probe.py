@@ -189,23 +189,6 @@ def test_a_header_without_end_is_given_up_quickly(data):
     assert perf_counter() - start < 1
 
 
-def test_more_scans_than_a_picture_has_are_refused():
-    """Each scan of a progressive JPEG walks the whole picture, however few bytes it has."""
-    data = save(draw("RGB", 64, 64), "jpeg", progressive=True)
-    last_scan, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
-    probe(data, LIMITS)
-    hidden = b"\xff\xfe\0\4\xff\xd9"
-    for padding in (b"", hidden):
-        bomb = data[:end] + padding + data[last_scan:end] * 100 + data[end:]
-        if padding:
-            assert (
-                probe(bomb, LIMITS).format == "jpeg"
-            )  # what follows the hidden mark is never decoded, see test_decode
-        else:
-            with pytest.raises(UndecodableImage):
-                probe(bomb, LIMITS)
-
-
 def test_a_wrong_orientation_is_none():
     for orientation in (0, 9, 65_535):
         seen = probe(save(draw("RGB"), "jpeg", exif=camera_exif(orientation)), LIMITS)
