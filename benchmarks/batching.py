@@ -1,0 +1,94 @@
+"""Queue against bare runner: what batching tiles of many pictures costs, without codecs or HTTP.
+
+Fake clients in one process feed pictures of mixed sizes; the runner's own loop over the same number of tiles at the
+same batch size is the measure. Both take turns, and the ratio of the medians counts.
+"""
+
+import asyncio
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from app.batching.device_worker import DeviceWorker
+from app.batching.engine import BatchingEngine
+from app.batching.job import TileJob
+from app.batching.tile_queue import TileQueue
+from app.telemetry.metrics import Metrics
+from benchmarks import report
+from model.checkpoint import CheckpointInfo
+from model.config import DMSRConfig
+from model.network import DMSR
+from model.runner import TileRunner
+from model.tiling import TilePlan
+
+SIZES = ((64, 64), (256, 256), (300, 500), (720, 480), (1500, 2000))
+
+
+def queue_seconds(runner: TileRunner, plans: list[TilePlan], pictures: list[np.ndarray]) -> float:
+    """Run every picture as a job of its own, all at once; only the time to the last finished job counts."""
+
+    async def run() -> float:
+        queue, work, metrics = TileQueue(), asyncio.Event(), Metrics()
+        worker = DeviceWorker("bench", {"derain": runner}, queue, work, metrics, time.monotonic)
+        engine = BatchingEngine([worker], queue, work, metrics, time.monotonic)
+        engine.start()
+        start = time.perf_counter()
+        jobs = [TileJob("derain", picture, plan) for picture, plan in zip(pictures, plans, strict=True)]
+        await asyncio.gather(*(engine.run(job) for job in jobs))
+        seconds = time.perf_counter() - start
+        await engine.stop()
+        return seconds
+
+    return asyncio.run(run())
+
+
+def bare_seconds(runner: TileRunner, tiles: int) -> float:
+    """Run as many tiles straight through the runner."""
+    batch = np.random.default_rng(0).integers(0, 256, (runner.max_tiles, runner.tile, runner.tile, 3), np.uint8)
+    start = time.perf_counter()
+    for _ in range(tiles // runner.max_tiles):
+        runner.run(batch)
+    if rest := tiles % runner.max_tiles:
+        runner.run(batch[:rest])
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--depth", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--largest", type=int, default=3_000_000, help="leave out pictures of more pixels")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    config = DMSRConfig(options.width, options.depth)
+    runner = TileRunner(DMSR(config), CheckpointInfo(config, "derain"))
+    runner.warm_up()
+    sizes = [size for size in SIZES if size[0] * size[1] <= options.largest]
+    plans = [TilePlan(*size, runner.tile, runner.info.overlap) for size in sizes]
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    tiles = sum(map(len, plans))
+    queued, bare = [], []
+    for _ in range(options.rounds):
+        bare.append(bare_seconds(runner, tiles))
+        queued.append(queue_seconds(runner, plans, pictures))
+    report.write(
+        f"batching-w{options.width}d{options.depth}",
+        options.json,
+        {
+            "precision": runner.precision,
+            "batch": runner.max_tiles,
+            "tiles": tiles,
+            "bare_tiles_per_second": round(tiles / statistics.median(bare), 3),
+            "queue_tiles_per_second": round(tiles / statistics.median(queued), 3),
+            "queue_over_bare": round(statistics.median(bare) / statistics.median(queued), 4),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
