@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite, isnan, nan
 from types import FrameType
 from typing import Self
 
@@ -22,7 +23,7 @@ class TrainDisplay:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._loss: float | None = None
+        self._loss = nan
         self._scores = "none yet"
         self._next_seconds = 0.0
 
@@ -37,7 +38,8 @@ class TrainDisplay:
 
     def show(self, progress: Progress) -> None:
         """Take in one step; the loss shown is a running mean, for one batch says little."""
-        self._loss = progress.loss if self._loss is None else 0.98 * self._loss + 0.02 * progress.loss
+        if isfinite(progress.loss):
+            self._loss = progress.loss if isnan(self._loss) else 0.98 * self._loss + 0.02 * progress.loss
         if progress.reports is not None:
             self._scores = ", ".join(
                 f"{name} {report.mean.psnr_y:.2f} (input {report.mean.input_psnr_y:.2f})"
@@ -52,7 +54,7 @@ class TrainDisplay:
 
     def _line(self, progress: Progress) -> str:
         counters, fraction = progress.counters, progress.fraction
-        left = counters.elapsed_seconds * (1 - fraction) / fraction / 60 if fraction else float("nan")
+        left = counters.elapsed_seconds * (1 - fraction) / fraction / 60 if fraction else nan
         return (
             f"step {counters.step} ({fraction:.1%}, {counters.elapsed_seconds / 60:.1f} min, {left:.0f} left)"
             f"  loss {self._loss:.4f}  rate {progress.rate:.1e}  crop {progress.phase.crop}×{progress.phase.batch}"

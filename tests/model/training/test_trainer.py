@@ -66,6 +66,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(recipe, mixture, 
             assert torch.equal(value, tensors[1][key]), key
 
 
+def test_a_finished_run_is_only_validated_again(recipe, mixture, tmp_path):
+    """So that a run stopped during its last validation still gets its weights."""
+    run(recipe, mixture, tmp_path)
+    (tmp_path / "latest.safetensors").unlink()
+    reported = []
+    trainer = Trainer(recipe, mixture, {}, tmp_path, device="cpu", precision="fp32")
+    trainer.run(reported.append)
+    assert [(progress.counters.step, progress.fraction) for progress in reported] == [(6, 1.0)]
+    assert (tmp_path / "latest.safetensors").exists()
+
+
 def test_a_state_of_another_recipe_is_refused(recipe, mixture, tmp_path):
     run(recipe, mixture, tmp_path, stop_at=0)
     with pytest.raises(WeightsError, match="belongs to another recipe"):
