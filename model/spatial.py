@@ -28,16 +28,21 @@ class SPGA(nn.Module):
         self.guide_in = nn.Conv2d(channels, channels, 1, bias=False)
         self.guide_depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.guide_out = nn.Conv2d(channels, channels, 1, bias=False)
-        self.pixel = nn.Conv2d(2 * channels, channels, 7, padding=3, padding_mode="reflect", groups=channels)
+        # Channel k of this grouped convolution sees the pair (x_k, place · guide_k).
+        self.pixel = nn.Conv2d(2 * channels, channels, 7, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
         value = F.relu(F.gelu(self.value(x)))
         place = self.place(torch.cat([value.mean(1, keepdim=True), value.amax(1, keepdim=True)], dim=1))
         guide = self.guide_out(F.gelu(self.guide_depthwise(self.guide_in(value))))
-        # Channel k of the grouped convolution sees the pair (x_k, place · guide_k).
-        pairs = torch.stack([x, place * guide], dim=2).flatten(1, 2)
         # The release adds the attention to the value where one would expect a product.
-        return torch.sigmoid(self.pixel(pairs)) + value
+        return torch.sigmoid(self._pixel_attention(x, place * guide)) + value
+
+    def _pixel_attention(self, x: Tensor, guide: Tensor) -> Tensor:
+        """Run `pixel` as two depthwise convolutions: with two inputs a group, a CPU takes 7 to 10 times as long."""
+        weight, channels = self.pixel.weight, x.shape[1]
+        seen = F.conv2d(F.pad(x, (3, 3, 3, 3), "reflect"), weight[:, :1], self.pixel.bias, groups=channels)
+        return seen + F.conv2d(F.pad(guide, (3, 3, 3, 3), "reflect"), weight[:, 1:], groups=channels)
 
 
 class MPSRM(nn.Module):
