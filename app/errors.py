@@ -57,6 +57,11 @@ class DmsrError(Exception):
         """Return after how many whole seconds another try makes sense, if it does."""
         return self.extra.get("retry_after_seconds")
 
+    @property
+    def refusal(self) -> str | None:
+        """Return the metric's word for why the request was turned away at the door, if it was."""
+        return None
+
 
 class RequestError(DmsrError):
     """Stand for what the caller can mend."""
@@ -144,12 +149,21 @@ class UnsupportedImage(RequestError):
 
 
 class Overloaded(RequestError):
-    """The queue is full, or the deadline cannot be met."""
+    """The queue is full, or the deadline cannot be met.
+
+    reason: which limit stood in the way, one of `reasons`.
+    """
 
     status, slug, title, category = 429, "overloaded", "The queue is full", "overloaded"
+    reasons: ClassVar[tuple[str, ...]] = ("tiles", "pixels", "deadline")
 
-    def __init__(self, detail: str, *, retry_after_seconds: int, **extra: Any) -> None:
+    def __init__(self, detail: str, *, retry_after_seconds: int, reason: str = "tiles", **extra: Any) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds, **extra)
+        self.reason = reason
+
+    @property
+    def refusal(self) -> str:
+        return self.reason
 
 
 class ServiceError(DmsrError):
@@ -173,6 +187,10 @@ class Unavailable(ServiceError):
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 5, **extra: Any) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds, **extra)
+
+    @property
+    def refusal(self) -> str:
+        return self.slug
 
 
 class Warming(Unavailable):

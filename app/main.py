@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -43,7 +44,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(TASKS)
         clock = time.monotonic
         runners = load_runners(settings)
         queue, work = TileQueue(), asyncio.Event()
@@ -61,8 +62,7 @@ class Service:
             clock,
         )
         self.warm = False
-        self.metrics.queue_tiles.set_function(lambda: self.admission.tiles)
-        self.metrics.ready.set_function(lambda: self.readiness() == "ready")
+        self._watch()
 
     def readiness(self) -> str:
         """Return "ready", or why not: "warming", "draining" or "device lost"."""
@@ -71,6 +71,34 @@ class Service:
         if self.admission.draining:
             return "draining"
         return "ready" if self.warm else "warming"
+
+    def _watch(self) -> None:
+        """Let the metrics ask for the state of every part at each scrape."""
+        metrics, queue, admission, engine = self.metrics, self.settings.queue, self.admission, self.engine
+
+        def tiles(task: str) -> int:
+            return sum(job.tiles_left for job in engine.jobs if job.task == task)
+
+        def jobs(task: str) -> int:
+            return sum(job.task == task for job in engine.jobs)
+
+        def delay_seconds() -> float:
+            rate = engine.tiles_per_second()
+            return admission.tiles / rate if rate else 0.0
+
+        for task in TASKS:
+            metrics.queue_tiles.labels(task).set_function(partial(tiles, task))
+            metrics.queue_jobs.labels(task).set_function(partial(jobs, task))
+        metrics.admitted_tiles.set_function(lambda: admission.tiles)
+        metrics.admitted_tiles_limit.set(queue.tiles)
+        metrics.decoded_bytes.set_function(lambda: 3 * admission.pixels)
+        metrics.decoded_bytes_limit.set(3 * queue.decoded_pixels)
+        metrics.predicted_delay.set_function(delay_seconds)
+        metrics.deadline.set(queue.deadline_seconds)
+        metrics.capacity.set_function(engine.tiles_per_second)
+        metrics.ready.set_function(lambda: self.readiness() == "ready")
+        metrics.draining.set_function(lambda: admission.draining)
+        metrics.watch_runners([runner for worker in engine.workers for runner in worker.runners.values()])
 
     async def warm_up(self) -> None:
         """Run every network once, each device in its own thread, then take work."""
@@ -116,12 +144,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="DMSR", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.include_router(restore.router(service.pipeline, service.metrics, settings.queue.deadline_seconds))
+    app.include_router(restore.router(service.pipeline, settings.queue.deadline_seconds))
     app.include_router(health.router(service.readiness, service.metrics))
     problems.install(app)
     # The last one added is the first a request meets.
     app.add_middleware(BodyLimit, limits=settings.limits)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, metrics=service.metrics)
     return app
 
 

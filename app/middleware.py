@@ -1,4 +1,4 @@
-"""What every request passes, as pure ASGI: its id, its line in the log, and the limit on its body.
+"""What every request passes, as pure ASGI: its id, its line in the log and the metrics, and the limit on its body.
 
 Never Starlette's BaseHTTPMiddleware: behind it a route does not see the caller hang up.
 """
@@ -13,6 +13,8 @@ import structlog
 
 from app.errors import BodyTooLarge
 from app.settings import LimitsSettings
+from app.telemetry.metrics import Metrics
+from model.checkpoint import TASKS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,61 +23,94 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Version, trace, parent, flags; versions above 00 may add more. All zeros and version ff are invalid.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _QUIET = ("/livez", "/readyz", "/metrics")
 
 _log = structlog.get_logger()
 
 
 class RequestLog:
-    """Give each request an id and one line in the log when it is answered."""
+    """Give each request an id, and when it has ended one line in the log and its place in the metrics."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        offered = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        offered = headers.get(b"x-request-id", "")
         request_id = offered if _WELL_FORMED.fullmatch(offered) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        started = time.perf_counter()
-        status = 0
+        status, gone = 0, False
+        started = complete = answered = time.perf_counter()
+
+        async def noting_receive() -> Message:
+            nonlocal complete, gone
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                gone = True
+            elif not message.get("more_body", False):
+                complete = time.perf_counter()
+            return message
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], time.perf_counter()
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, **trace(headers.get(b"traceparent", "")))
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, noting_receive, send_with_id)
         finally:
-            passage = state.get("passage")
-            details = (
-                {}
-                if passage is None
-                else {
-                    "size": f"{passage.width}x{passage.height}",
-                    "tiles": passage.tiles,
-                    "stages": {name: round(seconds, 4) for name, seconds in passage.seconds.items()},
-                }
-            )
-            if failure := state.get("failure"):
-                details["problem"] = failure.slug
-            write = _log.debug if scope["path"] in _QUIET else _log.info
-            write(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                seconds=round(time.perf_counter() - started, 4),
-                **details,
-            )
+            if not status:  # nobody was answered: the caller left, or an exception is on its way to becoming a 500
+                status, answered = 499 if gone else 500, time.perf_counter()
+            self._account(scope, status, time.perf_counter() - started, answered - complete)
+
+    def _account(self, scope: Scope, status: int, seconds: float, answer_seconds: float) -> None:
+        """Log and count an ended request; answer_seconds from its complete body to its answer's first byte."""
+        passage, failure = scope["state"].get("passage"), scope["state"].get("failure")
+        task = scope["path"].removeprefix("/")
+        outcome = failure.category if failure else _outcome(status)
+        details = {"outcome": outcome}
+        if task in TASKS:
+            details["task"] = task
+            stages = passage.seconds if passage else {}
+            self.metrics.request_ended(task, outcome, answer_seconds, stages, failure.refusal if failure else None)
+        if passage:
+            details["size"] = f"{passage.width}x{passage.height}"
+            details["tiles"] = passage.tiles
+            details["stages"] = {name: round(spent, 4) for name, spent in passage.seconds.items()}
+        if failure:
+            details["problem"] = failure.slug
+        write = _log.debug if scope["path"] in _QUIET else _log.info
+        write(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            seconds=round(seconds, 4),
+            **details,
+        )
+
+
+def trace(traceparent: str) -> dict[str, str]:
+    """Read the caller's trace and span out of a W3C traceparent header; {} if it is not one."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return {"trace_id": found[1], "parent_id": found[2]} if found else {}
+
+
+def _outcome(status: int) -> str:
+    if status == 499:
+        return "cancelled"
+    return "ok" if status < 400 else "internal"
 
 
 class BodyLimit:

@@ -26,8 +26,6 @@ from app.imaging.picture import ImageLimits
 from app.imaging.probe import probe
 from model.tiling import TilePlan
 
-STAGES = ("probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode")
-
 
 @dataclass(frozen=True)
 class Wish:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import CheckpointInfo, load_checkpoint
+from model.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
 from model.network import DMSR
 from model.tiling import Pixels
 
@@ -43,7 +43,11 @@ class TileRunner:
 
     max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
+    weights, sha256: name and hash of the file it was loaded from, if it was.
     """
+
+    weights = ""
+    sha256 = ""
 
     def __init__(
         self, network: DMSR, info: CheckpointInfo, device: str = "auto", precision: str = "auto", max_tiles: int = 8
@@ -63,7 +67,21 @@ class TileRunner:
     ) -> "TileRunner":
         """Load a weights file onto a device; raises WeightsError for the file, ValueError for device or precision."""
         network, info = load_checkpoint(path, sha256)
-        return cls(network, info, device, precision, max_tiles)
+        runner = cls(network, info, device, precision, max_tiles)
+        runner.weights, runner.sha256 = path.stem, sha256 or file_sha256(path)
+        return runner
+
+    @property
+    def task(self) -> str:
+        """Name the task its weights are for."""
+        return self.info.task
+
+    @property
+    def memory_bytes(self) -> tuple[int, int]:
+        """Return the bytes in tensors on its device and those PyTorch holds there; zeros on the CPU: nobody counts."""
+        if self.device.type != "cuda":
+            return 0, 0
+        return torch.cuda.memory_allocated(self.device), torch.cuda.memory_reserved(self.device)
 
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -10,10 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api.body import read_picture
-from app.errors import DmsrError
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import Passage, Pipeline, Wish
-from app.telemetry.metrics import Metrics
 from model.checkpoint import TASKS
 
 T = TypeVar("T")
@@ -23,7 +20,7 @@ class ClientGone(Exception):
     """The caller hung up; there is nobody to answer."""
 
 
-def router(pipeline: Pipeline, metrics: Metrics, deadline_seconds: float) -> APIRouter:
+def router(pipeline: Pipeline, deadline_seconds: float) -> APIRouter:
     """Build the routes of every task."""
     routes = APIRouter()
 
@@ -33,24 +30,10 @@ def router(pipeline: Pipeline, metrics: Metrics, deadline_seconds: float) -> API
             body = await read_picture(request)
             wish = Wish(task, deadline_seconds)
             passage = request.state.passage = Passage()
-            started = time.perf_counter()
-            outcome = "cancelled"
             try:
                 restored = await _unless_disconnected(request, pipeline.restore(body, wish, passage))
-                outcome = "ok"
-            except DmsrError as error:
-                outcome = error.category
-                raise
             except ClientGone:
                 return Response(status_code=499)
-            except Exception:
-                outcome = "internal"
-                raise
-            finally:
-                metrics.requests.labels(task, outcome).inc()
-                metrics.request_duration.labels(task).observe(time.perf_counter() - started)
-                for stage, seconds in passage.seconds.items():
-                    metrics.stage_duration.labels(task, stage).observe(seconds)
             return Response(restored.data, media_type=OUT_FORMATS[wish.format].media_type)
 
     for task in TASKS:

@@ -106,14 +106,19 @@ class Admission:
         if allowed <= 0:
             raise DeadlineExceeded("The time allowed ran out before the picture was queued.", queued_seconds=0.0)
         if (excess := self.tiles + tiles - settings.tiles) > 0:
-            raise self._overloaded(f"The queue is full: {self.tiles} of {settings.tiles} tiles.", excess, tiles)
+            raise self._overloaded(
+                f"The queue is full: {self.tiles} of {settings.tiles} tiles.", "tiles", excess, tiles
+            )
         if self.pixels + pixels > settings.decoded_pixels and self._tickets:
             # The room for pixels comes back with whole pictures; half of what waits is the fair guess.
-            raise self._overloaded(f"{self.pixels} pixels are being worked on.", self.tiles // 2, tiles)
+            raise self._overloaded(f"{self.pixels} pixels are being worked on.", "pixels", self.tiles // 2, tiles)
         if (predicted := self.predicted_seconds(tiles)) > allowed:
             late = (predicted - allowed) * self._tiles_per_second()
             raise self._overloaded(
-                f"The picture would take about {predicted:.0f} s, but {allowed:.0f} s are allowed.", late, tiles
+                f"The picture would take about {predicted:.0f} s, but {allowed:.0f} s are allowed.",
+                "deadline",
+                late,
+                tiles,
             )
         ticket = Ticket(tiles, pixels)
         self._tickets.add(ticket)
@@ -125,7 +130,7 @@ class Admission:
             if not self._tickets:
                 self.idle.set()
 
-    def _overloaded(self, detail: str, excess_tiles: float, tiles: int) -> Overloaded:
+    def _overloaded(self, detail: str, reason: str, excess_tiles: float, tiles: int) -> Overloaded:
         """Say when to come back: when the excess is worked off and those turned away before have had their turn.
 
         Without the second part everybody refused in a burst would return at once, find one place free and be refused
@@ -137,4 +142,8 @@ class Admission:
         wait = min(max(line_ends_at - now, excess_tiles / rate), self._settings.max_deadline_seconds)
         self._turn_at = max(line_ends_at, now) + tiles / rate
         seconds = math.ceil(wait + self._jitter() * max(1.0, 0.1 * wait))
-        return Overloaded(f"{detail} Try again in {seconds} s.", retry_after_seconds=max(seconds, MIN_RETRY_SECONDS))
+        return Overloaded(
+            f"{detail} Try again in {seconds} s.",
+            retry_after_seconds=max(seconds, MIN_RETRY_SECONDS),
+            reason=reason,
+        )

@@ -1,53 +1,211 @@
-"""Every metric of the service: names, labels and buckets exist here only, on a registry of their own."""
+"""Every metric of the service: names, labels and buckets exist here only, on a registry of their own.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+Knows nothing of the parts it counts for. What is counted is pushed by them; what is a state (how full, how ready) is
+asked for at each scrape, through functions that `app.main` sets.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-# From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+from app.errors import DmsrError, Overloaded, Unavailable
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+STAGES = ("probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode")
+TILE_RESULTS = ("done", "cancelled", "expired", "failed")
+
+# From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Runner(Protocol):
+    """Tell what one network on one device is, and what it has been through since the start.
+
+    weights, sha256: name and hash of its file. memory_bytes: in tensors on its device, and held there by PyTorch.
+    """
+
+    task: str
+    device: object
+    weights: str
+    sha256: str
+    precision: str
+    max_tiles: int
+    memory_splits: int
+    fp32_retries: int
+
+    @property
+    def memory_bytes(self) -> tuple[int, int]: ...
+
 
 class Metrics:
-    """Hold the metrics of one service; two services in one process do not share any."""
+    """Hold the metrics of one service; two services in one process do not share any.
 
-    def __init__(self) -> None:
+    tasks: those whose series exist from the start, at zero. Prometheus cannot see the first step of a counter that
+    appears with it.
+    """
+
+    def __init__(self, tasks: Iterable[str] = ()) -> None:
+        disable_created_metrics()  # a second series for each counter that tells no more than the process's start
         self.registry = CollectorRegistry()
+        own = {"registry": self.registry}
         self.requests = Counter(
-            "dmsr_requests", "Restoration requests by task and outcome.", ["task", "outcome"], registry=self.registry
+            "dmsr_requests", "Restoration requests by task and outcome.", ["task", "outcome"], **own
         )
         self.request_duration = Histogram(
             "dmsr_request_duration_seconds",
-            "From the complete body to the answer.",
+            "From the complete body to the first byte of the answer.",
             ["task"],
             buckets=_SECONDS,
-            registry=self.registry,
+            **own,
         )
         self.stage_duration = Histogram(
             "dmsr_stage_duration_seconds",
             "Time a request spent at one station of the pipeline.",
             ["task", "stage"],
             buckets=_SECONDS,
-            registry=self.registry,
+            **own,
         )
-        self.tiles = Counter(
-            "dmsr_tiles", "Tiles by task and what became of them.", ["task", "result"], registry=self.registry
+        self.refusals = Counter(
+            "dmsr_refusals", "Requests turned away before any work, by reason.", ["task", "reason"], **own
         )
-        self.batch_tiles = Histogram(
-            "dmsr_batch_tiles", "Tiles in one batch.", ["task"], buckets=_BATCHES, registry=self.registry
-        )
+        self.tiles = Counter("dmsr_tiles", "Tiles by task and what became of them.", ["task", "result"], **own)
+        self.batch_tiles = Histogram("dmsr_batch_tiles", "Tiles in one batch.", ["task"], buckets=_BATCHES, **own)
         self.batch_duration = Histogram(
-            "dmsr_batch_duration_seconds",
-            "Time one batch took on the device.",
-            ["task"],
-            buckets=_SECONDS,
-            registry=self.registry,
+            "dmsr_batch_duration_seconds", "Time one batch took on its device.", ["task"], buckets=_SECONDS, **own
         )
-        self.queue_tiles = Gauge("dmsr_queue_tiles", "Tiles admitted and not yet done.", registry=self.registry)
-        self.ready = Gauge("dmsr_ready", "1 while the service takes work.", registry=self.registry)
+        self.queue_tiles = Gauge("dmsr_queue_tiles", "Tiles queued or on a device, not yet done.", ["task"], **own)
+        self.queue_jobs = Gauge("dmsr_queue_jobs", "Pictures queued or on a device, not yet done.", ["task"], **own)
+        self.admitted_tiles = Gauge("dmsr_admitted_tiles", "Tiles of all admitted requests, not yet done.", **own)
+        self.admitted_tiles_limit = Gauge("dmsr_admitted_tiles_limit", "Tiles that may be admitted at once.", **own)
+        self.decoded_bytes = Gauge("dmsr_decoded_bytes", "Bytes of the pictures of all admitted requests.", **own)
+        self.decoded_bytes_limit = Gauge("dmsr_decoded_bytes_limit", "Bytes of pictures admitted at once.", **own)
+        self.predicted_delay = Gauge(
+            "dmsr_predicted_delay_seconds", "Time in which all admitted tiles will be done.", **own
+        )
+        self.deadline = Gauge("dmsr_deadline_seconds", "Time a request is given unless it asks for another.", **own)
+        self.capacity = Gauge("dmsr_capacity_tiles_per_second", "What all devices manage; 0 while unknown.", **own)
+        self.ready = Gauge("dmsr_ready", "1 while the service takes work.", **own)
+        self.draining = Gauge("dmsr_draining", "1 from SIGTERM to the end.", **own)
+
+        self._expect(tasks)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def _expect(self, tasks: Iterable[str]) -> None:
+        for task in tasks:
+            for outcome in outcomes():
+                self.requests.labels(task, outcome)
+            for stage in STAGES:
+                self.stage_duration.labels(task, stage)
+            for reason in refusal_reasons():
+                self.refusals.labels(task, reason)
+            for result in TILE_RESULTS:
+                self.tiles.labels(task, result)
+            for metric in (
+                self.request_duration,
+                self.batch_tiles,
+                self.batch_duration,
+                self.queue_tiles,
+                self.queue_jobs,
+            ):
+                metric.labels(task)
+
+    def watch_runners(self, runners: Sequence[Runner]) -> None:
+        """Read the state of the runners at each scrape."""
+        self.registry.register(_Runners(runners))
+
+    def request_ended(
+        self, task: str, outcome: str, seconds: float, stages: Mapping[str, float], refusal: str | None
+    ) -> None:
+        """Count one request, answered or not.
+
+        seconds: from its complete body to the first byte of its answer. stages: the part of each station.
+        refusal: why it was turned away at the door, if it was.
+        """
+        self.requests.labels(task, outcome).inc()
+        self.request_duration.labels(task).observe(seconds)
+        for stage, spent in stages.items():
+            self.stage_duration.labels(task, stage).observe(spent)
+        if refusal:
+            self.refusals.labels(task, refusal).inc()
 
     def render(self) -> bytes:
         """Return the text Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+class _Runners(Collector):
+    """Turn the state of every runner into metrics."""
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        self._runners = runners
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            "dmsr_model_info",
+            "1 for each network loaded; the labels say which.",
+            labels=["task", "weights", "sha256", "precision", "device"],
+        )
+        limit = GaugeMetricFamily(
+            "dmsr_batch_tiles_limit",
+            "Largest batch; falls when memory runs out.",
+            labels=["task", "device"],
+        )
+        splits = CounterMetricFamily(
+            "dmsr_memory_splits", "Batches halved because device memory ran out.", labels=["task", "device"]
+        )
+        non_finite = CounterMetricFamily(
+            "dmsr_non_finite_tiles",
+            "Tiles whose result was not finite, and which were run again in float32.",
+            labels=["task", "device"],
+        )
+        allocated = GaugeMetricFamily(
+            "dmsr_device_memory_allocated_bytes", "Device memory in tensors; 0 on the CPU.", labels=["device"]
+        )
+        reserved = GaugeMetricFamily(
+            "dmsr_device_memory_reserved_bytes", "Device memory held by PyTorch; 0 on the CPU.", labels=["device"]
+        )
+        for runner in self._runners:
+            where = [runner.task, str(runner.device)]
+            info.add_metric([runner.task, runner.weights, runner.sha256, runner.precision, str(runner.device)], 1)
+            limit.add_metric(where, runner.max_tiles)
+            splits.add_metric(where, runner.memory_splits)
+            non_finite.add_metric(where, runner.fp32_retries)
+        # The networks of one device share its memory.
+        for device, runner in {str(runner.device): runner for runner in self._runners}.items():
+            in_tensors, held = runner.memory_bytes
+            allocated.add_metric([device], in_tensors)
+            reserved.add_metric([device], held)
+        return iter((info, limit, splits, non_finite, allocated, reserved))
+
+
+def outcomes() -> tuple[str, ...]:
+    """List what may become of a request: "ok", "cancelled" by its caller, or the category of its failure."""
+    return ("ok", "cancelled", *sorted({kind.category for kind in _family(DmsrError)}))
+
+
+def refusal_reasons() -> tuple[str, ...]:
+    """List why a request may be turned away at the door."""
+    return (*Overloaded.reasons, *sorted(kind.slug for kind in _family(Unavailable) if kind is not Unavailable))
+
+
+def _family(kind: type[DmsrError]) -> Iterator[type[DmsrError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)

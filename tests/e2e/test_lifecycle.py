@@ -58,7 +58,7 @@ def test_sigterm_finishes_what_is_in_flight(tiny_weights, tmp_path):
         async def post_then_stop():
             async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
                 posted = asyncio.create_task(client.post("/derain", content=encoded(drawn(700, 700))))
-                while (await client.get("/metrics")).text.find("dmsr_queue_tiles 0.0") >= 0:  # noqa: ASYNC110 - it is another process
+                while (await client.get("/metrics")).text.find('dmsr_queue_tiles{task="derain"} 0.0') >= 0:  # noqa: ASYNC110 - it is another process
                     await asyncio.sleep(0.005)
                 server.process.terminate()
                 return await posted
