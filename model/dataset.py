@@ -97,6 +97,11 @@ def read_picture(path: Path) -> Picture:
         return np.asarray(image.convert("RGB"))
 
 
+def write_picture(path: Path, picture: Picture) -> None:
+    """Encode RGB, uint8 (H, W, 3), as a file whose suffix is the format."""
+    Image.fromarray(picture).save(path)
+
+
 def list_pictures(folder: Path, take: str = "all") -> list[Path]:
     """List a folder's pictures by name; take "2/5" selects the second of every five, "-2/5" all but those.
 

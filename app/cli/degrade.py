@@ -27,9 +27,8 @@ def degrade(
     import zlib
 
     import numpy as np
-    from PIL import Image
 
-    from model.dataset import DatasetError, list_pictures, read_picture
+    from model.dataset import DatasetError, list_pictures, read_picture, write_picture
     from model.degrade import add_haze, add_rain, sample_haze, sample_rain
 
     try:
@@ -46,7 +45,7 @@ def degrade(
                 degraded = add_rain(picture, sample_rain(rng, heavy), rng)
             else:
                 degraded = add_haze(picture, sample_haze(rng), rng)
-            Image.fromarray(degraded).save(output / f"{path.stem}.png")
+            write_picture(output / f"{path.stem}.png", degraded)
         except OSError as error:
             failures += 1
             typer.echo(f"{path}: {error}", err=True)

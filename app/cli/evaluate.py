@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.failure import fail
+from app.cli.restorer import load_restorer
 
 if TYPE_CHECKING:
     from model.evaluation.protocol import Report, Score
@@ -33,28 +34,18 @@ def evaluate(
     from rich.console import Console
     from rich.progress import track
 
-    from model.catalog import Catalog
-    from model.checkpoint import WeightsError
     from model.dataset import DatasetError, load_pairs
     from model.evaluation.metrics import SSIM_SIDE
     from model.evaluation.protocol import evaluate as score
-    from model.restorer import Restorer
-    from model.runner import NonFiniteTiles, resolve_device
+    from model.runner import NonFiniteTiles
 
     errors = Console(stderr=True)
+    restorer = load_restorer(task, weights, device, tiling, precision)
     try:
-        sha256 = None
-        if weights is None:
-            catalog = Catalog.load()
-            entry = catalog.default(task, resolve_device(device).type)
-            if entry is None:
-                fail(f"there are no weights for the task {task!r}; name a file with --weights")
-            weights, sha256 = catalog.path(entry), entry.sha256
-        restorer = Restorer.load(weights, device, tiling, precision, sha256)
         loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
         tracked = track(loaded, "Scoring", console=errors, disable=not errors.is_terminal)
         report = score(restorer.restore, tracked, restorer.plan)
-    except (WeightsError, DatasetError, ValueError) as error:
+    except (DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:
         fail(str(error), code=1)

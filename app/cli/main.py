@@ -6,8 +6,12 @@ from typing import Annotated
 import typer
 
 from app.cli.convert import convert
+from app.cli.degrade import degrade
+from app.cli.doctor import doctor
+from app.cli.evaluate import evaluate
 from app.cli.restore import restore
 from app.cli.serve import serve
+from app.cli.train import train
 
 app = typer.Typer(
     name="dmsr",
@@ -16,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (serve, restore, convert):
+for verb in (serve, restore, doctor, evaluate, train, degrade, convert):
     app.command()(verb)
 
 

@@ -1,0 +1,64 @@
+"""`dmsr doctor`: what this machine would do, said before anybody waits for it."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.failure import fail
+from app.cli.restorer import load_restorer
+
+if TYPE_CHECKING:
+    from model.catalog import Catalog
+
+
+def doctor(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Weights file; default: the manifest's choice.")] = None,
+) -> None:
+    """Print device, precision, weights, memory, measured tiles per second, and what a 1080p picture will take."""
+    import numpy as np
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from model.catalog import Catalog
+    from model.checkpoint import WeightsError, file_sha256, read_info
+    from model.runner import resolve_device
+    from model.tiling import TilePlan
+
+    try:
+        where = resolve_device(device)
+        chosen = [(read_info(weights).task, weights)] if weights else _default_weights(Catalog.load(), where.type)
+    except (WeightsError, ValueError) as error:
+        fail(str(error))
+    if not chosen:
+        fail("there are no weights; --weights names a file")
+    console = Console(soft_wrap=True)
+    table = Table(show_header=False)
+    table.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    table.add_row("device", torch.cuda.get_device_name(where) if where.type == "cuda" else str(where))
+    if where.type == "cuda":
+        free, total = torch.cuda.mem_get_info(where)
+        table.add_row("device memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    for task, path in chosen:
+        runner = load_restorer(task, path, device).runner
+        runner.warm_up()
+        batch = np.full((runner.max_tiles, runner.tile, runner.tile, 3), 127, np.uint8)
+        start = time.perf_counter()
+        runner.run(batch)
+        rate = runner.max_tiles / (time.perf_counter() - start)
+        tiles = len(TilePlan(1080, 1920, runner.tile, runner.info.overlap))
+        table.add_section()
+        table.add_row(task, f"{path.name}, sha256 {file_sha256(path)[:12]}, {runner.precision}")
+        table.add_row("tiles", f"{runner.tile} px, overlap {runner.info.overlap}, batches of {runner.max_tiles}")
+        table.add_row("speed", f"{rate:.1f} tiles a second; a 1080p picture ({tiles} tiles) takes {tiles / rate:.1f} s")
+    console.print(table)
+
+
+def _default_weights(catalog: "Catalog", device_type: str) -> list[tuple[str, Path]]:
+    from model.checkpoint import TASKS
+
+    entries = [catalog.default(task, device_type) for task in TASKS]
+    return [(entry.task, catalog.path(entry)) for entry in entries if entry]

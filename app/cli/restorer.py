@@ -1,0 +1,31 @@
+"""The restorer a verb asks for: a weights file by name, or the manifest's choice for task and device."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.cli.failure import fail
+
+if TYPE_CHECKING:
+    from model.restorer import Restorer
+
+
+def load_restorer(
+    task: str, weights: Path | None, device: str, tiling: str = "blend", precision: str = "auto"
+) -> "Restorer":
+    """Load a restorer, or end the command with the reason."""
+    from model.catalog import Catalog
+    from model.checkpoint import WeightsError
+    from model.restorer import Restorer
+    from model.runner import resolve_device
+
+    try:
+        sha256 = None
+        if weights is None:
+            catalog = Catalog.load()
+            entry = catalog.default(task, resolve_device(device).type)
+            if entry is None:
+                fail(f"there are no weights for {task!r}; --weights names a file")
+            weights, sha256 = catalog.path(entry), entry.sha256
+        return Restorer.load(weights, device, tiling, precision, sha256)
+    except (WeightsError, ValueError) as error:
+        fail(str(error))
