@@ -8,19 +8,21 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import health, problems, restore
+from app.api import health, models, openapi, problems, progress, restore
 from app.batching.admission import Admission
 from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
 from app.batching.tile_queue import TileQueue
 from app.imaging.picture import ImageLimits
-from app.middleware import BodyLimit, RequestLog
+from app.middleware import stack
+from app.middleware.api_keys import KeysError
 from app.pipeline import Pipeline
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
@@ -49,6 +51,7 @@ class Service:
         runners = load_runners(settings)
         queue, work = TileQueue(), asyncio.Event()
         workers = [DeviceWorker(name, tasks, queue, work, self.metrics, clock) for name, tasks in runners.items()]
+        self.runners = [runner for worker in workers for runner in worker.runners.values()]
         self.engine = BatchingEngine(workers, queue, work, self.metrics, clock)
         self.admission = Admission(settings.queue, self.engine.tiles_per_second, clock)
         self.codecs = ThreadPoolExecutor(settings.server.codec_threads or os.cpu_count() or 1, "codec")
@@ -98,7 +101,7 @@ class Service:
         metrics.capacity.set_function(engine.tiles_per_second)
         metrics.ready.set_function(lambda: self.readiness() == "ready")
         metrics.draining.set_function(lambda: admission.draining)
-        metrics.watch_runners([runner for worker in engine.workers for runner in worker.runners.values()])
+        metrics.watch_runners(self.runners)
 
     async def warm_up(self) -> None:
         """Run every network once, each device in its own thread, then take work."""
@@ -142,14 +145,28 @@ def create_app(settings: Settings) -> FastAPI:
         await service.engine.stop()
         service.codecs.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(title="DMSR", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="DMSR",
+        version=version("dmsr-service"),
+        description="Removes rain and haze from photos.",
+        lifespan=lifespan,
+        docs_url=None,  # the page would load its parts from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.service = service
-    app.include_router(restore.router(service.pipeline, settings.queue.deadline_seconds))
+    running = progress.Running()
+    signatures = {runner.task: models.signature(runner) for runner in service.runners}
+    app.include_router(restore.router(service.pipeline, running, service.readiness, signatures, settings.queue))
+    app.include_router(progress.router(running))
+    app.include_router(models.router(service.runners))
     app.include_router(health.router(service.readiness, service.metrics))
     problems.install(app)
-    # The last one added is the first a request meets.
-    app.add_middleware(BodyLimit, limits=settings.limits)
-    app.add_middleware(RequestLog, metrics=service.metrics)
+    openapi.install(app, keys=settings.auth.keys_file is not None)
+    try:
+        stack.install(app, settings, service.metrics)
+    except KeysError as error:
+        raise StartError(str(error)) from error
     return app
 
 

@@ -70,6 +70,23 @@ class ServerSettings(_Group):
     codec_threads: int = Field(0, ge=0, description="threads that decode and encode; 0: one for each CPU")
 
 
+class AuthSettings(_Group):
+    """Choose who may call."""
+
+    keys_file: Path | None = Field(
+        None, description="file of API keys, one sha256 in hex a line; default: nobody needs a key"
+    )
+    metrics: bool = Field(False, description="whether `/metrics` needs a key too, where there are keys")
+
+
+class CorsSettings(_Group):
+    """Choose which web pages may call from a browser."""
+
+    origins: str = Field(
+        "", description="origins such as `https://example.org`, with commas between, or `*`; empty: none"
+    )
+
+
 class LogSettings(_Group):
     """Choose how the log looks."""
 
@@ -95,6 +112,8 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     queue: QueueSettings = QueueSettings()
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    cors: CorsSettings = CorsSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -5,24 +5,34 @@ from collections.abc import Callable
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
+from app.api.openapi import failures
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
+
+# Where whoever supervises the service asks, with no key.
+OPEN_PATHS = frozenset(("/livez", "/readyz"))
+METRICS_PATH = "/metrics"
+_OPEN = {"security": []}
+_NOT_READY = {503: {"description": "Not ready, and why.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 def router(readiness: Callable[[], str], metrics: Metrics) -> APIRouter:
     """Build the routes; readiness returns "ready", or the word for why not."""
-    routes = APIRouter()
+    routes = APIRouter(tags=["service"])
 
-    @routes.get("/livez", response_class=PlainTextResponse)
+    @routes.get("/livez", response_class=PlainTextResponse, openapi_extra=_OPEN)
     async def livez() -> Response:
+        """Tell that the process lives."""
         return PlainTextResponse("alive\n")
 
-    @routes.get("/readyz", response_class=PlainTextResponse)
+    @routes.get("/readyz", response_class=PlainTextResponse, openapi_extra=_OPEN, responses=_NOT_READY)
     async def readyz() -> Response:
+        """Tell whether the service takes work: `ready`, `warming`, `draining` or `device lost`."""
         state = readiness()
         return PlainTextResponse(f"{state}\n", 200 if state == "ready" else 503)
 
-    @routes.get("/metrics", response_class=PlainTextResponse)
+    @routes.get(METRICS_PATH, response_class=PlainTextResponse, responses=failures())
     async def scrape() -> Response:
+        """Tell Prometheus everything; docs/metrics.md says what it means."""
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     return routes

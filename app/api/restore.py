@@ -2,43 +2,124 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Query, Request
+from pydantic.json_schema import SkipJsonSchema
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.api.body import read_picture
+from app.api.openapi import PICTURE_IN, PICTURE_OUT, failures
+from app.api.progress import Running
+from app.api.wish import Parameters
+from app.errors import (
+    AnimatedImage,
+    BodyTimeout,
+    BodyTooLarge,
+    BuffersFull,
+    DeadlineExceeded,
+    DeviceLost,
+    Draining,
+    ImageTooLarge,
+    InvalidParameter,
+    MalformedRequest,
+    NotAcceptable,
+    NotAnImage,
+    Overloaded,
+    RestorationFailed,
+    TaskUnavailable,
+    UndecodableImage,
+    UnsupportedImage,
+    Warming,
+)
 from app.imaging.encode import OUT_FORMATS
-from app.pipeline import Passage, Pipeline, Wish
+from app.pipeline import Passage, Pipeline, Restored
+from app.settings import QueueSettings
+from app.telemetry.metrics import STAGES
 from model.checkpoint import TASKS
 
 T = TypeVar("T")
 
+_FAILURES = failures(
+    MalformedRequest,
+    NotAcceptable,
+    BodyTimeout,
+    BodyTooLarge,
+    ImageTooLarge,
+    NotAnImage,
+    InvalidParameter,
+    UndecodableImage,
+    AnimatedImage,
+    UnsupportedImage,
+    Overloaded,
+    RestorationFailed,
+    Warming,
+    Draining,
+    BuffersFull,
+    TaskUnavailable,
+    DeviceLost,
+    DeadlineExceeded,
+)
 
-class ClientGone(Exception):
-    """The caller hung up; there is nobody to answer."""
 
+def router(
+    pipeline: Pipeline,
+    running: Running,
+    readiness: Callable[[], str],
+    signatures: Mapping[str, str],
+    times: QueueSettings,
+) -> APIRouter:
+    """Build the routes of every task.
 
-def router(pipeline: Pipeline, deadline_seconds: float) -> APIRouter:
-    """Build the routes of every task."""
-    routes = APIRouter()
+    readiness: "warming" while no work may be taken yet. signatures: what each task's X-DMSR-Weights says.
+    """
+    routes = APIRouter(tags=["restoration"])
+    timeout = Header(
+        gt=0,
+        le=times.max_deadline_seconds,
+        allow_inf_nan=False,
+        description=f"Seconds the picture may take once it is here; {times.deadline_seconds:g} if not given.",
+    )
 
     def add(task: str) -> None:
-        @routes.post(f"/{task}", name=task, response_class=Response)
-        async def restore(request: Request) -> Response:
-            body = await read_picture(request)
-            wish = Wish(task, deadline_seconds)
-            passage = request.state.passage = Passage()
-            try:
+        @routes.post(
+            f"/{task}",
+            name=task,
+            summary=f"{task.capitalize()} one picture.",
+            response_class=Response,
+            responses=PICTURE_OUT | _FAILURES,
+            openapi_extra=PICTURE_IN,
+        )
+        async def restore(
+            request: Request,
+            parameters: Annotated[Parameters, Query()],
+            x_request_timeout: Annotated[float | SkipJsonSchema[None], timeout] = None,
+        ) -> Response:
+            if readiness() == "warming":
+                raise Warming("The weights are being loaded; /readyz tells when they are.")
+            accept = ", ".join(request.headers.getlist("accept"))
+            wish = parameters.wish(task, x_request_timeout or times.deadline_seconds, accept)
+            with running.follow(request.state.request_id) as passage:
+                body = await read_picture(request)
+                request.state.passage = passage
                 restored = await _unless_disconnected(request, pipeline.restore(body, wish, passage))
-            except ClientGone:
-                return Response(status_code=499)
-            return Response(restored.data, media_type=OUT_FORMATS[wish.format].media_type)
+            headers = {"X-DMSR-Weights": signatures[task], **_report(passage, restored)}
+            return Response(restored.data, headers=headers, media_type=OUT_FORMATS[wish.format].media_type)
 
     for task in TASKS:
         add(task)
     return routes
+
+
+def _report(passage: Passage, restored: Restored) -> dict[str, str]:
+    """Say in headers where the time went and how much the network changed."""
+    stages = [f"{stage};dur={1000 * passage.seconds[stage]:.1f}" for stage in STAGES if stage in passage.seconds]
+    return {
+        "Server-Timing": ", ".join(stages),
+        "X-DMSR-Change": f"mean={restored.mean_change}, max={restored.max_change}",
+    }
 
 
 async def _unless_disconnected(request: Request, work: Awaitable[T]) -> T:
@@ -52,7 +133,7 @@ async def _unless_disconnected(request: Request, work: Awaitable[T]) -> T:
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientGone
+            raise ClientDisconnect
         return working.result()
     finally:
         watching.cancel()

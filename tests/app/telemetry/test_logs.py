@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.middleware import trace
+from app.middleware.request_log import trace
 from tests.pictures import drawn, encoded
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -1,26 +1,14 @@
-"""What every request passes, as pure ASGI: its id, its line in the log and the metrics, and the limit on its body.
-
-Never Starlette's BaseHTTPMiddleware: behind it a route does not see the caller hang up.
-"""
+"""A request's id, its line in the log and its place in the metrics."""
 
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLarge
-from app.settings import LimitsSettings
 from app.telemetry.metrics import Metrics
 from model.checkpoint import TASKS
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Version, trace, parent, flags; versions above 00 may add more. All zeros and version ff are invalid.
@@ -111,36 +99,3 @@ def _outcome(status: int) -> str:
     if status == 499:
         return "cancelled"
     return "ok" if status < 400 else "internal"
-
-
-class BodyLimit:
-    """Refuse a body above the limit, by its Content-Length or while it arrives."""
-
-    def __init__(self, app: ASGIApp, limits: LimitsSettings) -> None:
-        self.app = app
-        self.limits = limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"")
-        received = 0
-
-        async def bounded() -> Message:
-            nonlocal received
-            if declared.isdigit():
-                self._check(int(declared))
-            message = await receive()
-            received += len(message.get("body", b""))
-            self._check(received)
-            return message
-
-        await self.app(scope, bounded, send)
-
-    def _check(self, size: int) -> None:
-        limit = self.limits.body_bytes
-        if size > limit:
-            raise BodyTooLarge(
-                f"The body has {size} bytes or more; at most {limit} are taken.", limit=limit, observed=size
-            )

@@ -1,0 +1,106 @@
+"""What the OpenAPI document says beyond what FastAPI can see: the picture in the body, every failure, and the keys."""
+
+import inspect
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.problems import MEDIA_TYPE, TYPE_PREFIX
+from app.errors import DmsrError, InternalError, Unauthorized
+from app.imaging.encode import OUT_FORMATS
+
+READ_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/bmp", "image/avif")
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}
+
+PICTURE_IN = {
+    "requestBody": {
+        "description": "One picture: its bytes, or a form with it in the field `file`. Its first bytes say what it is.",
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            "application/octet-stream": _BINARY,
+            **dict.fromkeys(READ_MEDIA_TYPES, _BINARY),
+        },
+    }
+}
+
+PICTURE_OUT = {
+    200: {
+        "description": "The picture, as large as it came.",
+        "content": {format.media_type: _BINARY for format in OUT_FORMATS.values()},
+        "headers": {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in (
+                ("X-Request-ID", "The id of the request, the caller's own if it was well-formed."),
+                ("Server-Timing", "Milliseconds at each station of the pipeline."),
+                ("X-DMSR-Weights", "Name and short sha256 of the weights: `derain-w16d4; sha256=58fa1086cf63`."),
+                ("X-DMSR-Change", "Mean and largest change of a value, in steps of 8 bits: `mean=3.207, max=121`."),
+            )
+        },
+    }
+}
+
+
+class Problem(BaseModel):
+    """A failure (RFC 9457). Its type never changes; docs/errors.md says what each one means."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/problems/image-too-large"])
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    limit: float = Field(0, description="Where there is one: the limit that was passed.")
+    observed: float | str = Field(0, description="Where there is one: the value that passed it, or was wrong.")
+    parameter: str = Field("", description="Where there is one: the parameter or header that was wrong.")
+    retry_after_seconds: int = Field(0, description="Where another try makes sense: when.")
+
+
+def failures(*kinds: type[DmsrError]) -> dict[int, dict[str, Any]]:
+    """Document failures, and those that can meet any request, for a route's `responses`."""
+    found: dict[int, dict[str, Any]] = {}
+    for kind in (*kinds, Unauthorized, InternalError):
+        answer = found.setdefault(
+            kind.status,
+            {
+                "description": HTTPStatus(kind.status).phrase,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+            },
+        )
+        answer["content"][MEDIA_TYPE]["examples"][kind.slug] = {"summary": kind.title, "value": _example(kind)}
+    return found
+
+
+def install(app: FastAPI, *, keys: bool) -> None:
+    """Make the app's OpenAPI document say it all; keys: whether callers need one."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            parts = schema.setdefault("components", {})
+            parts.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            if keys:
+                parts["securitySchemes"] = {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                }
+                schema["security"] = [{"bearer": []}, {"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document
+
+
+def _example(kind: type[DmsrError]) -> dict[str, Any]:
+    return {
+        "type": TYPE_PREFIX + kind.slug,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": (inspect.getdoc(kind) or "").splitlines()[0],
+        "request_id": "5d0e8a3b9c7f4e21",
+    }

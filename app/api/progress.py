@@ -1,0 +1,54 @@
+"""GET /progress/{request_id}: how far a picture is on its road, for whoever chose or was told its id."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.openapi import failures
+from app.errors import NotFound
+from app.pipeline import Passage
+
+
+class Progress(BaseModel):
+    """Count the tiles of a request; tiles_total is 0 until its header has been read."""
+
+    tiles_done: int = Field(ge=0, examples=[12])
+    tiles_total: int = Field(ge=0, examples=[88])
+
+
+class Running:
+    """Know the passages under way by the id of their request; of two with one id, the later."""
+
+    def __init__(self) -> None:
+        self._passages: dict[str, Passage] = {}
+
+    @contextmanager
+    def follow(self, request_id: str) -> Iterator[Passage]:
+        """Start a passage that can be asked about while the block runs."""
+        passage = self._passages[request_id] = Passage()
+        try:
+            yield passage
+        finally:
+            if self._passages.get(request_id) is passage:
+                del self._passages[request_id]
+
+    def progress(self, request_id: str) -> Progress:
+        """Tell how far a request is; raises NotFound when none of that id is under way."""
+        passage = self._passages.get(request_id)
+        if passage is None:
+            raise NotFound("No request of this id is under way: it has ended, or has not begun.")
+        return Progress(tiles_done=passage.job.tiles_done if passage.job else 0, tiles_total=passage.tiles)
+
+
+def router(running: Running) -> APIRouter:
+    """Build the route."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get("/progress/{request_id}", responses=failures(NotFound))
+    async def progress(request_id: str) -> Progress:
+        """Tell how many of a request's tiles are done; give it an id of your own in `X-Request-ID`."""
+        return running.progress(request_id)
+
+    return routes

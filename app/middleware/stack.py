@@ -1,0 +1,39 @@
+"""What every request passes on its way to a route, and in which order."""
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+
+from app.api.health import METRICS_PATH, OPEN_PATHS
+from app.api.problems import Problems
+from app.middleware.api_keys import ApiKeys, read_keys
+from app.middleware.body_limit import BodyLimit
+from app.middleware.request_log import RequestLog
+from app.middleware.safe_headers import SafeHeaders
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+# What a page of another origin may send and read.
+_SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout")
+_READ = ("X-Request-ID", "Server-Timing", "X-DMSR-Weights", "X-DMSR-Change", "Retry-After")
+
+
+def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
+    """Put the middlewares around the routes, from the inside out. Raises KeysError for the keys file."""
+    if settings.auth.keys_file:
+        open_paths = OPEN_PATHS if settings.auth.metrics else OPEN_PATHS | {METRICS_PATH}
+        app.add_middleware(ApiKeys, digests=read_keys(settings.auth.keys_file), open_paths=open_paths)
+    app.add_middleware(Problems)
+    # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.
+    app.add_middleware(BodyLimit, limits=settings.limits)
+    app.add_middleware(SafeHeaders)
+    if settings.cors.origins:
+        # Outside the keys: a browser's preflight carries none.
+        origins = [origin.strip() for origin in settings.cors.origins.split(",")]
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=_SENT,
+            expose_headers=_READ,
+        )
+    app.add_middleware(RequestLog, metrics=metrics)
