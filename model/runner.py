@@ -83,24 +83,26 @@ class TileRunner:
             return 0, 0
         return torch.cuda.memory_allocated(self.device), torch.cuda.memory_reserved(self.device)
 
-    def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
         Doubling stops as soon as it no longer pays: on CPUs, whose caches small batches fit, that is after one or two
-        steps, on GPUs after a few more.
+        steps, on GPUs after a few more. Returns the seconds each batch size took.
         """
-        rates: dict[int, float] = {}
+        seconds: dict[int, float] = {}
         count = 1
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
             self.run(batch)
             start = clock()
             self.run(batch)
-            rates[count] = count / (clock() - start)
-            if count > 1 and rates[count] < 1.05 * rates[count // 2]:
+            seconds[count] = clock() - start
+            if count > 1 and count / seconds[count] < 1.05 * (count // 2) / seconds[count // 2]:
                 break
             count *= 2
-        self.max_tiles = next(size for size, rate in rates.items() if rate >= 0.95 * max(rates.values()))
+        best = max(size / taken for size, taken in seconds.items())
+        self.max_tiles = next(size for size, taken in seconds.items() if size / taken >= 0.95 * best)
+        return seconds
 
     def run(self, tiles: Pixels) -> Pixels:
         """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.

@@ -28,6 +28,10 @@ class Runner(Protocol):
         """Restore uint8 (n, tile, tile, 3)."""
         ...
 
+    def warm_up(self) -> dict[int, float]:
+        """Choose max_tiles and return the seconds that batches of each size tried took."""
+        ...
+
 
 class Outcome(NamedTuple):
     """Tell how a batch went: the error of each tile that failed, and the seconds the device took."""
@@ -60,6 +64,13 @@ class DeviceWorker:
         self._metrics = metrics
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"device-{name}")
+
+    async def warm_up(self) -> None:
+        """Make every network ready in the device's thread, and learn the device's speed from that."""
+        for task, runner in self.runners.items():
+            seconds = await asyncio.get_running_loop().run_in_executor(self._thread, runner.warm_up)
+            for tiles, taken in seconds.items():
+                self.batch_times[task].observe(tiles, taken)
 
     async def run(self) -> None:
         """Serve until cancelled; raises DeviceFault when the device is lost."""

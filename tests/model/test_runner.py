@@ -143,7 +143,8 @@ def test_warm_up_finds_the_smallest_batch_near_the_best_throughput(tiny_config, 
         return x
 
     subject = runner(tiny_config, work, max_tiles=16)
-    subject.warm_up(clock=lambda: now)
+    seconds = subject.warm_up(clock=lambda: now)
+    assert all(taken == pytest.approx(cost[size]) for size, taken in seconds.items())
     assert subject.max_tiles == best
 
 

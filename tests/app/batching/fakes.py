@@ -45,6 +45,9 @@ class FakeRunner:
             assert self.gate.acquire(timeout=30), "the test never let this batch go"
         return self.behaviour(tiles)
 
+    def warm_up(self) -> dict[int, float]:
+        return {1: 1.0, 2: 1.5}
+
     def hold(self) -> None:
         """Stop before every batch until `let_go`."""
         self.gate = threading.Semaphore(0)

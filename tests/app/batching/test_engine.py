@@ -249,6 +249,17 @@ def test_the_rate_is_learnt_from_the_batches():
     run(scenario)
 
 
+def test_the_warm_up_says_how_fast_the_device_is():
+    """1 tile in 1 s, 2 in 1.5 s: 0.5 s a batch and 0.5 s a tile, so four in 2.5 s, before anybody has come."""
+
+    async def scenario():
+        async with FakeEngine(FakeRunner(max_tiles=4)) as fake:
+            await fake.workers[0].warm_up()
+            assert fake.engine.tiles_per_second() == pytest.approx(4 / 2.5)
+
+    run(scenario)
+
+
 def test_what_a_job_cost_is_accounted_to_it():
     async def scenario():
         clock = Clock()
