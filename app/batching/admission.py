@@ -120,6 +120,8 @@ class Admission:
                 late,
                 tiles,
             )
+        if not self._tickets:
+            self._turn_at = -math.inf  # those turned away earlier have come or will not
         ticket = Ticket(tiles, pixels)
         self._tickets.add(ticket)
         self.idle.clear()
@@ -138,9 +140,9 @@ class Admission:
         """
         rate = self._tiles_per_second() or 1.0
         now = self._clock()
-        line_ends_at = max(self._turn_at, now)
-        wait = min(max(line_ends_at - now, excess_tiles / rate), self._settings.max_deadline_seconds)
-        self._turn_at = max(line_ends_at, now) + tiles / rate
+        longest = self._settings.max_deadline_seconds
+        wait = min(max(self._turn_at - now, excess_tiles / rate), longest)
+        self._turn_at = min(max(self._turn_at, now) + tiles / rate, now + longest)
         seconds = math.ceil(wait + self._jitter() * max(1.0, 0.1 * wait))
         return Overloaded(
             f"{detail} Try again in {seconds} s.",

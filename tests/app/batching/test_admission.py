@@ -63,6 +63,20 @@ def test_the_refused_are_told_different_times():
     assert waits == [10, 10, 20, 30, 40]
 
 
+def test_the_line_of_the_refused_is_bounded_and_forgotten():
+    """A minute of overload by callers who never return must not send the next caller away for an hour."""
+    world = World(rate=10)
+    with world.admit(100):
+        for _ in range(1000):
+            with pytest.raises(Overloaded) as caught, world.admit(100):
+                pass
+        assert caught.value.retry_after_seconds == 3600
+    with world.admit(100):  # the queue was empty: the line is gone
+        with pytest.raises(Overloaded) as caught, world.admit(10):
+            pass
+        assert caught.value.retry_after_seconds == 1
+
+
 def test_a_request_that_cannot_make_its_deadline_is_refused_at_once():
     """(n + Σ min(left, n)) ÷ rate: 20 tiles beside one of 50 take (20 + 20) ÷ 10 = 4 s."""
     world = World()
