@@ -34,7 +34,7 @@ class RequestLog:
         request_id = offered if _WELL_FORMED.fullmatch(offered) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        status, gone = 0, False
+        status, gone, accounted = 0, False, False
         started = complete = answered = time.perf_counter()
 
         async def noting_receive() -> Message:
@@ -51,7 +51,15 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status, answered = message["status"], time.perf_counter()
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            elif not message.get("more_body", False):
+                account()  # before the last byte, so that whoever has the answer finds its line in the log
             await send(message)
+
+        def account() -> None:
+            nonlocal accounted
+            if not accounted:
+                accounted = True
+                self._account(scope, status, time.perf_counter() - started, answered - complete)
 
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, **trace(headers.get(b"traceparent", "")))
@@ -60,7 +68,7 @@ class RequestLog:
         finally:
             if not status:  # nobody was answered: the caller left, or an exception is on its way to becoming a 500
                 status, answered = 499 if gone else 500, time.perf_counter()
-            self._account(scope, status, time.perf_counter() - started, answered - complete)
+            account()
 
     def _account(self, scope: Scope, status: int, seconds: float, answer_seconds: float) -> None:
         """Log and count an ended request; answer_seconds from its complete body to its answer's first byte."""
