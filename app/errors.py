@@ -227,3 +227,7 @@ class DeadlineExceeded(ServiceError):
     """The time allowed ran out before the last tile was done."""
 
     status, slug, title, category = 504, "deadline-exceeded", "The time allowed ran out", "deadline"
+
+
+class StartError(RuntimeError):
+    """The service cannot start; the message, for the operator, names the cause and the remedy."""

@@ -139,7 +139,12 @@ def main() -> None:
     options = parser.parse_args()
     info = read_info(options.weights)
     tiles_each = len(TilePlan(SIDE, SIDE, info.tile, info.overlap))
-    environment = {"DMSR_WEIGHTS_DERAIN": str(options.weights), "DMSR_QUEUE_TILES": str(options.queue)}
+    environment = {
+        "DMSR_WEIGHTS_DERAIN": str(options.weights),
+        "DMSR_QUEUE_TILES": str(options.queue),
+        "DMSR_LIMITS_PIXELS": "500000",
+        "DMSR_LIMITS_SIDE": "2000",
+    }
     with tempfile.TemporaryDirectory() as folder, run_server(Path(folder), environment) as server:
         figures = asyncio.run(measure(server.url, server.process.pid, options, tiles_each))
     report.write("overload", options.json, {"weights": options.weights.stem, "queue_tiles": options.queue} | figures)

@@ -26,7 +26,9 @@ APP = [
     ["app.imaging", "app.batching"],
     ["app.pipeline"],
     ["app.api", "app.middleware"],
+    ["app.runners"],
     ["app.main"],
+    ["app.server"],
     ["app.cli"],
 ]
 ALONE = [("app.imaging", "app.batching"), ("app.batching", "app.imaging")]
@@ -34,12 +36,12 @@ ALONE = [("app.imaging", "app.batching"), ("app.batching", "app.imaging")]
 HOMES = {
     "fastapi": ["app.api", "app.main"],
     "starlette": ["app.api", "app.main", "app.middleware"],
-    "uvicorn": ["app.main"],
+    "uvicorn": ["app.server"],
     "prometheus_client": ["app.telemetry.metrics"],
     "PIL": ["app.imaging", "model.dataset"],
     "typer": ["app.cli"],
     "rich": ["app.cli"],
-    "structlog": ["app.telemetry.logs", "app.main", "app.middleware", "app.api"],
+    "structlog": ["app.telemetry.logs", "app.main", "app.runners", "app.server", "app.middleware", "app.api"],
     "pydantic_settings": ["app.settings"],
     "safetensors": ["model.checkpoint", "model.training"],
 }

@@ -50,6 +50,14 @@ class BatchingEngine:
         """List the jobs not yet settled, waiting or on a device."""
         return list(self._jobs)
 
+    async def warm_up(self) -> None:
+        """Make every device ready; whatever goes wrong here, the device counts as lost."""
+        try:
+            await asyncio.gather(*(worker.warm_up() for worker in self.workers))
+        except Exception:
+            self.lost.set()
+            raise
+
     def start(self) -> None:
         """Set the devices to work."""
         self._tasks = [asyncio.create_task(self._keep(worker), name=f"device-{worker.name}") for worker in self.workers]

@@ -22,7 +22,8 @@ def serve(
     settings = settings.model_copy(update={"server": settings.server.model_copy(update=overrides)})
 
     # After the settings: a misspelt variable should not wait for torch to be imported.
-    from app.main import StartError, serve_forever
+    from app.errors import StartError
+    from app.server import serve_forever
 
     try:
         raise typer.Exit(serve_forever(settings))

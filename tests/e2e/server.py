@@ -15,6 +15,12 @@ import httpx
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60
+DEFAULTS = {
+    "OMP_NUM_THREADS": "1",
+    "DMSR_DEVICES": "cpu",
+    "DMSR_LOG_FORMAT": "json",
+    "DMSR_QUEUE_TILES": "30000",  # the tests' weights have small tiles, of which 50 megapixels need many
+}
 
 
 @dataclass
@@ -53,7 +59,7 @@ def run_server(folder: Path, environment: Mapping[str, str], wait_for: str = "/r
         process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "serve", "--port", str(port)],
             cwd=ROOT,
-            env=inherited | {"OMP_NUM_THREADS": "1", "DMSR_DEVICES": "cpu", "DMSR_LOG_FORMAT": "json"} | environment,
+            env=inherited | DEFAULTS | environment,
             stderr=log,
             stdout=log,
         )

@@ -34,6 +34,7 @@ def start_and_fail(environment, *arguments):
         ({"DMSR_WEIGHTS_DERAIN": "/nowhere/w.safetensors"}, ["/nowhere/w.safetensors", "No such file"]),
         ({"DMSR_DEVICES": "cuda:77"}, ["DMSR_DEVICES", "cuda:77"]),
         ({"DMSR_DEVICES": "tpu"}, ["DMSR_DEVICES", "tpu"]),
+        ({"DMSR_QUEUE_TILES": "100"}, ["DMSR_QUEUE_TILES=100", "DMSR_LIMITS_PIXELS=50000000"]),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(environment, words):
