@@ -50,7 +50,8 @@ class Problems:
             if started or scope["type"] != "http":
                 raise
             failure = scope["state"]["failure"] = from_exception(error)
-            if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # 503 and 504 are foreseen; they stand in the request's own line.
+            if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 cause = error if isinstance(failure, InternalError) else failure.__cause__
                 _log.error("request failed", type=failure.slug, exc_info=cause)
             await problem_response(failure, scope["state"]["request_id"])(scope, receive, send)
