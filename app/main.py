@@ -15,7 +15,7 @@ from importlib.metadata import version
 import structlog
 from fastapi import FastAPI
 
-from app.api import health, models, openapi, problems, progress, restore
+from app.api import health, models, openapi, page, problems, progress, restore
 from app.batching.admission import Admission
 from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
@@ -151,6 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(restore.router(service.pipeline, running, service.readiness, signatures, settings.queue))
     app.include_router(progress.router(running))
     app.include_router(models.router(service.runners))
+    app.include_router(page.router())
     app.include_router(health.router(service.readiness, service.metrics))
     problems.install(app)
     openapi.install(app, keys=settings.auth.keys_file is not None)
