@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
+from model.graphs import GraphedFunction
 from model.network import DMSR
 from model.tiling import Pixels
 
@@ -60,6 +61,8 @@ class TileRunner:
         self.memory_splits = 0
         self.fp32_retries = 0
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()
+        # Captured by warm_up.
+        self._graphs = GraphedFunction(self._restore, self.tile, self.device) if self.device.type == "cuda" else None
 
     @classmethod
     def load(
@@ -70,6 +73,11 @@ class TileRunner:
         runner = cls(network, info, device, precision, max_tiles)
         runner.weights, runner.sha256 = path.stem, sha256 or file_sha256(path)
         return runner
+
+    @property
+    def overlaps_host(self) -> bool:
+        """Tell whether the device works beside the processor, so that the next batch should be ready before it ends."""
+        return self.device.type == "cuda"
 
     @property
     def task(self) -> str:
@@ -93,6 +101,7 @@ class TileRunner:
         count = 1
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
+            self._prepare(count)
             self.run(batch)
             start = clock()
             self.run(batch)
@@ -102,7 +111,17 @@ class TileRunner:
             count *= 2
         best = max(size / taken for size, taken in seconds.items())
         self.max_tiles = next(size for size, taken in seconds.items() if size / taken >= 0.95 * best)
+        if self._graphs:
+            self._graphs.forget_above(self.max_tiles)
         return seconds
+
+    @torch.inference_mode()
+    def _prepare(self, count: int) -> None:
+        if self._graphs:
+            try:
+                self._graphs.capture(count)
+            except torch.OutOfMemoryError:
+                self.max_tiles = max(1, count // 2)
 
     def run(self, tiles: Pixels) -> Pixels:
         """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
@@ -110,6 +129,7 @@ class TileRunner:
         Any tile side the network takes is accepted; the weights' own is `tile`.
         Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
+        tiles = np.require(tiles, np.uint8, "CW")  # views of a read-only picture cannot become tensors
         restored = np.empty_like(tiles)
         lost: list[int] = []
         start = 0
@@ -124,6 +144,8 @@ class TileRunner:
                     raise
                 self.max_tiles = count // 2
                 self.memory_splits += 1
+                if self._graphs:
+                    self._graphs.forget_above(self.max_tiles)
             else:
                 lost += [start + index for index in bad]
                 start += count
@@ -138,21 +160,24 @@ class TileRunner:
     @torch.inference_mode()
     def _run_batch(self, tiles: Pixels) -> tuple[Pixels, list[int]]:
         """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        # Tiles cut from an image may be read-only views; from_numpy warns about those, so copy into a fresh array.
-        x = torch.from_numpy(np.array(tiles)).to(self.device)
-        x = x.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
-        y = self._forward(x, self.precision)
-        bad = _not_finite(y)
+        graphed = self._graphs.run(tiles) if self._graphs else None
+        restored, finite = graphed or self._restore(torch.from_numpy(tiles).to(self.device))
+        bad = torch.nonzero(~finite).flatten()
         if len(bad):
             self.fp32_retries += len(bad)
-            y[bad] = self._forward(x[bad], "fp32")
-            bad = bad[_not_finite(y[bad])]
-        y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).cpu().numpy(), bad.tolist()
+            again, finite = self._restore(torch.from_numpy(tiles).to(self.device)[bad.to(self.device)], "fp32")
+            restored[bad] = again.to(restored.device)
+            bad = bad[~finite.to(bad.device)]
+        return restored.cpu().numpy(), bad.tolist()
 
-    def _forward(self, x: Tensor, precision: str) -> Tensor:
-        with _precision(precision, self.device):
-            return self._network(x)[0].float()
+    def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
+        """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""
+        x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
+        with _precision(precision or self.precision, self.device):
+            y = self._network(x)[0].float()
+        finite = torch.isfinite(y).flatten(1).all(dim=1)
+        y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return y.permute(0, 2, 3, 1), finite
 
 
 def resolve_device(device: str) -> torch.device:
@@ -189,7 +214,8 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 @contextlib.contextmanager
 def _precision(precision: str, device: torch.device) -> Iterator[None]:
     if precision == "bf16":
-        with torch.autocast(device.type, torch.bfloat16):
+        # The cache of cast weights would be filled inside a graph's capture and freed after it.
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type != "cuda"):
             yield
     elif device.type == "cuda":
         # cuDNN's default for convolutions is TF32, which has ten bits of mantissa: not float32.
@@ -197,10 +223,6 @@ def _precision(precision: str, device: torch.device) -> Iterator[None]:
             yield
     else:
         yield
-
-
-def _not_finite(y: Tensor) -> Tensor:
-    return torch.nonzero(~torch.isfinite(y).flatten(1).all(dim=1)).flatten()
 
 
 def _device_lost(error: RuntimeError) -> bool:

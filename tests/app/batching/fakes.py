@@ -29,11 +29,15 @@ class Clock:
 class FakeRunner:
     """Run `behaviour` on each batch, in the device's thread; with `step`, one batch for each release."""
 
-    def __init__(self, behaviour: Callable[[np.ndarray], np.ndarray] = lambda tiles: tiles, max_tiles: int = 4) -> None:
+    def __init__(
+        self,
+        behaviour: Callable[[np.ndarray], np.ndarray] = lambda tiles: tiles,
+        max_tiles: int = 4,
+        overlaps_host: bool = False,
+    ) -> None:
         self.behaviour = behaviour
         self.max_tiles = max_tiles
-        self.memory_splits = 0
-        self.fp32_retries = 0
+        self.overlaps_host = overlaps_host
         self.batches: list[int] = []
         self.running = threading.Semaphore(0)
         self.gate: threading.Semaphore | None = None

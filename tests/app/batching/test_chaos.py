@@ -47,9 +47,15 @@ class Weather(nn.Module):
         return x + 1 / 255, None, None
 
 
-def runner(rng, deadly):
+class BesideRunner(TileRunner):
+    """A runner that has two batches under way, as on a GPU."""
+
+    overlaps_host = True
+
+
+def runner(rng, deadly, kind=TileRunner):
     info = CheckpointInfo(DMSRConfig(4, 1), "derain", tile=TILE)
-    return TileRunner(Weather(rng, deadly), info, device="cpu", precision="fp32", max_tiles=8)
+    return kind(Weather(rng, deadly), info, device="cpu", precision="fp32", max_tiles=8)
 
 
 async def client(fake, admission, rng, ends):
@@ -78,7 +84,7 @@ async def storm(seed, operations, deadly):
     clock = Clock()
     ends: list[str] = []
     started: list[asyncio.Task] = []
-    async with FakeEngine(runner(rng, deadly), runner(rng, deadly), clock=clock) as fake:
+    async with FakeEngine(runner(rng, deadly), runner(rng, deadly, BesideRunner), clock=clock) as fake:
         admission = Admission(QueueSettings(tiles=CAPACITY), fake.engine.tiles_per_second, clock, jitter=rng.random)
         for _ in range(operations):
             act = rng.random()

@@ -81,6 +81,28 @@ def test_two_devices_share_one_job():
     run(scenario)
 
 
+def test_a_device_beside_the_processor_finds_its_next_batch_ready():
+    """While one batch runs on such a device the next one has been cut; on a CPU nothing is taken ahead of time."""
+
+    async def scenario(ahead):
+        runner = FakeRunner(max_tiles=2, overlaps_host=ahead)
+        runner.hold()
+        async with FakeEngine(runner) as fake:
+            mine = job(8)
+            running = asyncio.create_task(fake.engine.run(mine))
+            await runner.started()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert mine.tiles_taken == (4 if ahead else 2)
+            assert runner.batches == [2]
+            runner.let_go(100)
+            await running
+            assert (mine.stitch() == 7).all()
+
+    run(lambda: scenario(True))
+    run(lambda: scenario(False))
+
+
 def test_one_bad_tile_fails_its_own_request_only():
     """A batch that throws is run again tile by tile, and only the guilty tile's request hears of it."""
 
