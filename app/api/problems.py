@@ -111,7 +111,8 @@ def from_exception(error: Exception) -> DmsrError:
 def _invalid_parameter(error: RequestValidationError) -> InvalidParameter:
     """Name the first parameter that is wrong, what came and what would be right."""
     first = error.errors()[0]
-    name, observed = str(first["loc"][-1])[:_QUOTED_CHARACTERS], str(first.get("input"))[:_QUOTED_CHARACTERS]
+    # Where it stood, its name, and further in what pydantic tried.
+    name, observed = str(first["loc"][1])[:_QUOTED_CHARACTERS], str(first.get("input"))[:_QUOTED_CHARACTERS]
     if first["type"] == "extra_forbidden":
         return InvalidParameter(f"There is no parameter {name!r}.", parameter=name)
     return InvalidParameter(f"{name}: {first['msg']}.", parameter=name, observed=observed)
