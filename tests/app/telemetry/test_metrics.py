@@ -1,13 +1,17 @@
 """What /metrics says, and that docs/metrics.md says the same."""
 
 import re
+import statistics
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from app.errors import BodyTooLarge, DeviceLost, Overloaded, Warming
 from app.telemetry.metrics import STAGES, Metrics, outcomes, refusal_reasons
+from tests.pictures import drawn, encoded
 
 DOCS = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
 
@@ -109,3 +113,20 @@ def test_the_process_and_python_are_watched_too(metrics):
     assert "process_resident_memory_bytes" in text
     assert "python_gc_collections_total" in text
     assert "_created" not in text
+
+
+def test_a_scrape_under_load_is_prompt_and_sees_the_load(server, client):
+    """Scrapes share the event loop with the requests, but no thread with decoding or the device."""
+
+    def post():
+        httpx.post(f"{server.url}/derain", content=encoded(drawn(350, 350)), timeout=60)
+
+    posting = threading.Thread(target=post)
+    posting.start()
+    seconds, jobs = [], []
+    while posting.is_alive():
+        answer = client.get("/metrics")
+        seconds.append(answer.elapsed.total_seconds())
+        jobs.append(float(re.search(r'dmsr_queue_jobs{task="derain"} (\S+)', answer.text)[1]))
+    assert max(jobs) == 1
+    assert statistics.median(seconds) < 0.5
