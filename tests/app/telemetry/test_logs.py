@@ -1,10 +1,13 @@
 """One line for every request, with what an operator needs and nothing that is the caller's own."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from app.middleware.request_log import trace
+from tests.e2e.server import ROOT
 from tests.pictures import drawn, encoded
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -65,6 +68,27 @@ def test_probes_are_quiet(server, client):
     client.get("/readyz")
     client.get("/metrics")
     assert not [line for line in lines(server) if line.get("path") in ("/readyz", "/metrics")]
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_traceback_shows_no_local_variables(format):
+    program = f"""
+import structlog
+from app.settings import LogSettings
+from app.telemetry.logs import configure_logs
+configure_logs(LogSettings(format="{format}"))
+def fail(key):
+    raise ValueError("for a reason")
+try:
+    fail("".join(["sec", "ret"]))
+except ValueError:
+    structlog.get_logger().exception("failed")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "for a reason" in ended.stderr
+    assert "secret" not in ended.stderr
 
 
 @pytest.mark.parametrize(
