@@ -2,11 +2,11 @@
 
 import { Problem, restore, tasks } from "./service.js";
 import { View } from "./view.js";
-import { TASKS, command, describeChange, duration, explain, resultName, station, timeLeft } from "./words.js";
+import { TASKS, command, describeChange, duration, explain, removedGain, resultName, station, timeLeft } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-/** Photos in the order they came: {file, url, jobs}; a job, one for each task, is waiting, working, done or failed. */
+/** Photos in the order they came: {file, url, jobs, item, image}; a job, one for each task, is waiting, working, done or failed. */
 const photos = [];
 let current = null;
 let task = "derain";
@@ -32,7 +32,10 @@ function add(files) {
   const came = Array.from(files, (file) => ({ file, url: URL.createObjectURL(file), jobs: {} }));
   if (!came.length) return;
   photos.push(...came);
-  for (const photo of came) request(photo);
+  for (const photo of came) {
+    photo.item = stripItem(photo);
+    request(photo);
+  }
   select(came[0]);
   work();
 }
@@ -88,8 +91,7 @@ async function process(photo, task) {
     say(`${photo.file.name} is done. ${sentence(job.result, task)}`);
   } catch (error) {
     if (error.name === "AbortError") {
-      delete photo.jobs[task];
-      remove(photo);
+      drop(photo, task);
       return;
     }
     job.problem = error instanceof Problem ? error : new Problem({ type: "internal-error", detail: String(error) });
@@ -98,8 +100,9 @@ async function process(photo, task) {
   refresh(photo, { fresh: true });
 }
 
-/** Forget a photo that was cancelled, unless another task has made something of it. */
-function remove(photo) {
+/** Forget a photo's task, and the photo with it unless another task has made something of it. */
+function drop(photo, task) {
+  delete photo.jobs[task];
   if (!Object.keys(photo.jobs).length) {
     photos.splice(photos.indexOf(photo), 1);
     URL.revokeObjectURL(photo.url);
@@ -121,7 +124,6 @@ async function show({ fresh = false } = {}) {
   const job = current?.jobs[task];
   const mode = job ? { waiting: "working", working: "working", done: "done", failed: "failed" }[job.state] : "welcome";
   $("stage").dataset.mode = mode;
-  $("result").hidden = mode !== "done";
   if (mode === "working") drawProgress();
   if (mode === "failed") drawTrouble(job.problem);
   if (mode === "welcome" || mode === "failed") return;
@@ -156,19 +158,27 @@ function drawTrouble(problem) {
   const { what, remedy } = explain(problem);
   $("trouble-what").textContent = what;
   $("trouble-remedy").textContent = remedy;
-  $("trouble-detail").textContent = [problem.message, problem.requestId && `Request ${problem.requestId}`].filter(Boolean).join(" ");
+  $("trouble-detail").textContent = problem.message;
+  $("trouble-request").textContent = problem.requestId && `Request ${problem.requestId}`;
   $("key-form").hidden = problem.slug !== "unauthorized";
-  $("again").hidden = problem.slug === "unauthorized";
+  $("again").hidden = !problem.passing;
+  $("another").hidden = problem.passing || problem.slug === "unauthorized";
 }
 
 function drawResult(photo, result) {
   const name = photo.file.name;
-  $("summary").textContent = sentence(result, task);
+  drawSummary(result);
   $("download").href = result.url;
   $("download").download = resultName(name, task);
   $("command").textContent = command(name, task, new URL(`${task}?format=png`, document.baseURI).href, Boolean(key));
   drawChange(result);
   drawTimes(result);
+}
+
+function drawSummary(result) {
+  const gain = removedGain(result.change?.mean);
+  $("stage").style.setProperty("--gain", gain);
+  $("summary").textContent = chosenView() === "compare" ? sentence(result, task) : `What was taken off, ${gain} times as bright.`;
 }
 
 function sentence({ change, milliseconds }, task) {
@@ -178,10 +188,10 @@ function sentence({ change, milliseconds }, task) {
 
 function drawChange({ change, weights, blob }) {
   const facts = [];
-  if (change) facts.push(["On average", `${change.mean} of 255`], ["At most", `${change.largest} of 255`]);
+  if (change) facts.push(["On average", change.mean.toFixed(1)], ["At most", change.largest]);
   if (weights) facts.push(["Weights", weights]);
   facts.push(["Result", `PNG, ${(blob.size / 1e6).toFixed(1)} MB`]);
-  $("change").textContent = "How far each colour value of the photo moved. What looks like streaks in “Removed” is what was taken off.";
+  $("change").textContent = "How far the photo’s colour values moved; they go from 0 to 255.";
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
 }
 
@@ -202,19 +212,29 @@ function drawTimes({ stages, milliseconds }) {
 
 function drawStrip() {
   $("strip").hidden = photos.length < 2;
-  $("strip").firstElementChild.replaceChildren(
-    ...photos.map((photo) => {
-      const state = photo.jobs[task]?.state ?? "waiting";
-      const button = Object.assign(element("button"), { type: "button", title: photo.file.name, onclick: () => select(photo) });
-      button.setAttribute("aria-label", `${photo.file.name}, ${state}`);
-      if (photo === current) button.setAttribute("aria-current", "true");
-      button.dataset.state = state;
-      button.append(Object.assign(element("img"), { src: photo.jobs[task]?.result?.url ?? photo.url, alt: "" }));
-      const item = element("li");
-      item.append(button);
-      return item;
-    }),
-  );
+  for (const photo of photos) {
+    const job = photo.jobs[task];
+    const button = photo.item.firstElementChild;
+    const url = job?.result?.url ?? photo.url;
+    if (photo.image.getAttribute("src") !== url) photo.image.src = url;
+    button.dataset.state = job?.state ?? "waiting";
+    button.setAttribute("aria-label", `${photo.file.name}, ${button.dataset.state}`);
+    button.ariaCurrent = photo === current;
+  }
+  const items = photos.map((photo) => photo.item);
+  const list = $("strip").firstElementChild;
+  // Only when photos came or went: a button that is put back loses the focus.
+  if (items.length !== list.children.length || items.some((item, at) => item !== list.children[at])) list.replaceChildren(...items);
+}
+
+function stripItem(photo) {
+  photo.image = Object.assign(element("img"), { alt: "" });
+  photo.image.onerror = () => photo.image.removeAttribute("src");
+  const button = Object.assign(element("button"), { type: "button", title: photo.file.name, onclick: () => select(photo) });
+  button.append(photo.image);
+  const item = element("li");
+  item.append(button);
+  return item;
 }
 
 function element(name, text = "") {
@@ -231,18 +251,14 @@ function chosenView() {
 
 // What is pressed
 
-$("choose").onclick = $("choose-too").onclick = () => $("files").click();
+$("choose").onclick = $("choose-too").onclick = $("another").onclick = () => $("files").click();
 $("files").onchange = () => {
   add($("files").files);
   $("files").value = "";
 };
 $("sample").onclick = trySample;
-$("cancel").onclick = () => {
-  const job = current.jobs[task];
-  if (job.state === "working") return job.stop.abort();
-  delete current.jobs[task];
-  remove(current);
-};
+$("cancel").onclick = () => (current.jobs[task].state === "working" ? current.jobs[task].stop.abort() : drop(current, task));
+$("dismiss").onclick = () => drop(current, task);
 $("again").onclick = () => {
   request(current);
   select(current);
@@ -255,7 +271,10 @@ $("key-form").onsubmit = (event) => {
   for (const photo of photos) if (photo.jobs[task]?.problem?.slug === "unauthorized") request(photo);
   select(current);
 };
-$("views").onchange = () => (view.removedOnly = chosenView() === "removed");
+$("views").onchange = () => {
+  view.removedOnly = chosenView() === "removed";
+  drawSummary(current.jobs[task].result);
+};
 $("zoom-in").onclick = () => view.zoomIn();
 $("zoom-out").onclick = () => view.zoomOut();
 $("fit").onclick = () => view.fit();

@@ -10,6 +10,8 @@ export class Problem extends Error {
     this.requestId = request_id;
     this.status = status;
     this.retrySeconds = retry_after_seconds;
+    /** Whether the same photo may fare better another time. */
+    this.passing = status >= 500 || [0, 408, 429].includes(status);
   }
 }
 

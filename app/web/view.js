@@ -71,11 +71,13 @@ export class View {
 
   /** Zoom so that one pixel of the picture is `pixels` of the screen, keeping the point (x, y) of the frame in place. */
   zoomTo(pixels, x = this.frame.clientWidth / 2, y = this.frame.clientHeight / 2) {
-    const scale = Math.min(Math.max(pixels / devicePixelRatio, this.fitScale()), LARGEST / devicePixelRatio);
+    const fit = this.fitScale();
+    const least = Math.min(fit, 1 / devicePixelRatio);
+    const scale = Math.min(Math.max(pixels / devicePixelRatio, least), LARGEST / devicePixelRatio);
     this.x = x - ((x - this.x) * scale) / this.scale;
     this.y = y - ((y - this.y) * scale) / this.scale;
     this.scale = scale;
-    this.fitted = scale <= this.fitScale();
+    this.fitted = scale === fit;
     this.place();
   }
 

@@ -8,7 +8,7 @@ export const TASKS = {
 
 /** The stations of a picture's way, as people would call them. */
 const STATIONS = {
-  probe: "Reading its header",
+  probe: "Reading the header",
   admit: "Asking for room",
   decode: "Decoding",
   cut: "Cutting into tiles",
@@ -59,6 +59,11 @@ export function describeChange(mean, task) {
   return `A lot of ${removed} was taken off`;
 }
 
+/** Tell how many times brighter what was removed is drawn, to be seen when it is faint and not to glare when it is not. */
+export function removedGain(mean = 6) {
+  return Math.round(Math.min(Math.max(24 / mean, 1), 8));
+}
+
 export function station(name) {
   return STATIONS[name] ?? name;
 }
@@ -86,5 +91,7 @@ export function resultName(name, task) {
 export function command(name, task, address, keyed) {
   const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
   const key = keyed ? ['-H "X-API-Key: $DMSR_KEY"'] : [];
-  return ["curl --fail-with-body", ...key, `--data-binary ${quoted(`@${name}`)}`, quoted(address), `-o ${quoted(resultName(name, task))}`].join(" \\\n  ");
+  const upload = `--data-binary ${quoted(`@${name}`)}`;
+  const words = ["curl --fail-with-body", ...key, upload, quoted(address), `-o ${quoted(resultName(name, task))}`];
+  return words.join(" \\\n  ");
 }
