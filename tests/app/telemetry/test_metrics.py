@@ -119,7 +119,7 @@ def test_a_scrape_under_load_is_prompt_and_sees_the_load(server, client):
     """Scrapes share the event loop with the requests, but no thread with decoding or the device."""
 
     def post():
-        httpx.post(f"{server.url}/derain", content=encoded(drawn(350, 350)), timeout=60)
+        httpx.post(f"{server.url}/derain", content=encoded(drawn(250, 250)), timeout=60)
 
     posting = threading.Thread(target=post)
     posting.start()
