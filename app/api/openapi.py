@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.problems import MEDIA_TYPE, TYPE_PREFIX
 from app.errors import DmsrError, InternalError, Unauthorized
@@ -15,6 +14,23 @@ from app.imaging.encode import OUT_FORMATS
 READ_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/bmp", "image/avif")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}
+
+PROBLEM = {
+    "type": "object",
+    "description": "A failure (RFC 9457). Its type never changes; docs/errors.md says what each one means.",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["/problems/image-too-large"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "For people."},
+        "request_id": {"type": "string"},
+        "limit": {"type": "number", "description": "The limit that was passed."},
+        "observed": {"type": ["number", "string"], "description": "The value that passed it, or was wrong."},
+        "parameter": {"type": "string", "description": "The parameter or header that was wrong."},
+        "retry_after_seconds": {"type": "integer", "description": "When another try makes sense."},
+    },
+}
 
 PICTURE_IN = {
     "requestBody": {
@@ -45,22 +61,6 @@ PICTURE_OUT = {
 }
 
 
-class Problem(BaseModel):
-    """A failure (RFC 9457). Its type never changes; docs/errors.md says what each one means."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str = Field(examples=["/problems/image-too-large"])
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    limit: float = Field(0, description="Where there is one: the limit that was passed.")
-    observed: float | str = Field(0, description="Where there is one: the value that passed it, or was wrong.")
-    parameter: str = Field("", description="Where there is one: the parameter or header that was wrong.")
-    retry_after_seconds: int = Field(0, description="Where another try makes sense: when.")
-
-
 def failures(*kinds: type[DmsrError]) -> dict[int, dict[str, Any]]:
     """Document failures, and those that can meet any request, for a route's `responses`."""
     found: dict[int, dict[str, Any]] = {}
@@ -83,7 +83,7 @@ def install(app: FastAPI, *, keys: bool) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             parts = schema.setdefault("components", {})
-            parts.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            parts.setdefault("schemas", {})["Problem"] = PROBLEM
             if keys:
                 parts["securitySchemes"] = {
                     "bearer": {"type": "http", "scheme": "bearer"},
