@@ -1,5 +1,6 @@
 """Callers who mean harm, or do not know what they do: each is refused in bounded time and costs the others nothing."""
 
+import json
 import resource
 import statistics
 import time
@@ -89,6 +90,19 @@ def test_a_form_of_a_million_parts_is_refused_soon(strict_server):
     assert refused.status_code == 400
     assert refused.json()["limit"] == 16
     assert refused.elapsed.total_seconds() < 2
+
+
+def test_who_hangs_up_in_the_middle_of_a_body_is_no_fault_of_ours(strict_server):
+    with connection(strict_server.url) as sock:
+        sock.sendall(begin("/derain", "Content-Length: 5000", "X-Request-ID: hung-up", "Expect: 100-continue"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 100")
+        sock.sendall(b"so much and no more")
+    give_up = time.monotonic() + 10
+    while '"request_id": "hung-up"' not in strict_server.log:
+        assert time.monotonic() < give_up
+        httpx.get(f"{strict_server.url}/livez")
+    (line,) = [json.loads(line) for line in strict_server.log.splitlines() if "hung-up" in line]
+    assert (line["status"], line["outcome"], line["level"]) == (499, "cancelled", "info")
 
 
 def latency_seconds(client, count):
