@@ -229,5 +229,11 @@ class DeadlineExceeded(ServiceError):
     status, slug, title, category = 504, "deadline-exceeded", "The time allowed ran out", "deadline"
 
 
+def causes(kind: type[DmsrError] = DmsrError) -> list[type[DmsrError]]:
+    """List every failure that has a type of its own: the leaves of the tree."""
+    children = kind.__subclasses__()
+    return [leaf for child in children for leaf in causes(child)] if children else [kind]
+
+
 class StartError(RuntimeError):
     """The service cannot start; the message, for the operator, names the cause and the remedy."""

@@ -14,26 +14,7 @@ from app.api.body import read_picture
 from app.api.openapi import PICTURE_IN, PICTURE_OUT, failures
 from app.api.progress import Running
 from app.api.wish import Parameters
-from app.errors import (
-    AnimatedImage,
-    BodyTimeout,
-    BodyTooLarge,
-    BuffersFull,
-    DeadlineExceeded,
-    DeviceLost,
-    Draining,
-    ImageTooLarge,
-    InvalidParameter,
-    MalformedRequest,
-    NotAcceptable,
-    NotAnImage,
-    Overloaded,
-    RestorationFailed,
-    TaskUnavailable,
-    UndecodableImage,
-    UnsupportedImage,
-    Warming,
-)
+from app.errors import MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import Passage, Pipeline, Restored
 from app.settings import QueueSettings
@@ -42,26 +23,8 @@ from model.checkpoint import TASKS
 
 T = TypeVar("T")
 
-_FAILURES = failures(
-    MalformedRequest,
-    NotAcceptable,
-    BodyTimeout,
-    BodyTooLarge,
-    ImageTooLarge,
-    NotAnImage,
-    InvalidParameter,
-    UndecodableImage,
-    AnimatedImage,
-    UnsupportedImage,
-    Overloaded,
-    RestorationFailed,
-    Warming,
-    Draining,
-    BuffersFull,
-    TaskUnavailable,
-    DeviceLost,
-    DeadlineExceeded,
-)
+# All there are, but for those of requests that reach no route.
+_FAILURES = failures(*(cause for cause in causes() if cause not in (NotFound, MethodNotAllowed)))
 
 
 def router(
