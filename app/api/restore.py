@@ -36,7 +36,7 @@ def router(
 ) -> APIRouter:
     """Build the routes of every task.
 
-    readiness: "warming" while no work may be taken yet. signatures: what each task's X-DMSR-Weights says.
+    readiness: "warming" while no work may be taken yet, "draining" when no more. signatures: what each task's X-DMSR-Weights says.
     """
     routes = APIRouter(tags=["restoration"])
     timeout = Header(
@@ -62,6 +62,8 @@ def router(
         ) -> Response:
             if readiness() == "warming":
                 raise Warming("The weights are being loaded; /readyz tells when they are.")
+            if readiness() == "draining":  # said before the body is read, of which nothing would come
+                raise Draining("The service is stopping; another try will reach its successor.")
             accept = ", ".join(request.headers.getlist("accept"))
             wish = parameters.wish(task, x_request_timeout or times.deadline_seconds, accept)
             with running.follow(request.state.request_id) as passage:
