@@ -14,7 +14,7 @@ from app.api.body import read_picture
 from app.api.openapi import PICTURE_IN, PICTURE_OUT, failures
 from app.api.progress import Running
 from app.api.wish import Parameters
-from app.errors import MethodNotAllowed, NotFound, Warming, causes
+from app.errors import Draining, MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import Passage, Pipeline, Restored
 from app.settings import QueueSettings
@@ -36,7 +36,8 @@ def router(
 ) -> APIRouter:
     """Build the routes of every task.
 
-    readiness: "warming" while no work may be taken yet, "draining" when no more. signatures: what each task's X-DMSR-Weights says.
+    readiness: "warming" while no work may be taken yet, "draining" when no more.
+    signatures: what each task's X-DMSR-Weights says.
     """
     routes = APIRouter(tags=["restoration"])
     timeout = Header(
