@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow lint format clean
+.PHONY: serve test test-slow test-web lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
@@ -18,6 +18,10 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+# The page in the system's Chromium, which is asked for before anything else; on Debian: apt-get install chromium
+test-web: .venv/dev
+	$(BIN)/python -m pytest tests/web -m web
 
 lint: .venv/dev
 	$(BIN)/ruff check .

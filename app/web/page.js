@@ -67,7 +67,7 @@ async function trySample() {
 async function work() {
   if (working) return;
   working = true;
-  const next = () => [current, ...photos].find((photo) => photo.jobs[task]?.state === "waiting");
+  const next = () => [current, ...photos].find((photo) => photo?.jobs[task]?.state === "waiting");
   for (let photo = next(); photo; photo = next()) await process(photo, task);
   working = false;
 }

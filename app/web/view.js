@@ -108,10 +108,13 @@ export class View {
     this.place();
   }
 
-  /** Keep the picture in the frame: centred where it is smaller, without a gap where it is larger. */
+  /** Keep the picture in the frame, centred or without a gap, and on whole pixels of the screen, which keep it sharp. */
   place() {
     if (this.fitted) this.scale = this.fitScale();
-    const within = (at, length, room) => (length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, at)));
+    const within = (at, length, room) => {
+      const place = length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, at));
+      return Math.round(place * devicePixelRatio) / devicePixelRatio;
+    };
     this.x = within(this.x, this.width * this.scale, this.frame.clientWidth);
     this.y = within(this.y, this.height * this.scale, this.frame.clientHeight);
     this.paint();
