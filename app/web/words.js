@@ -68,12 +68,15 @@ export function station(name) {
   return STATIONS[name] ?? name;
 }
 
+/** Write a number with its unit, which a line's end does not part. */
+const measured = (number, unit) => `${number}\u00a0${unit}`;
+
 export function duration(seconds) {
-  if (seconds < 0.01) return "< 10 ms";
-  if (seconds < 1) return `${Math.round(seconds * 100) * 10} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  return `${Math.round(seconds / 60)} min`;
+  if (seconds < 0.01) return `<\u00a0${measured(10, "ms")}`;
+  if (seconds < 1) return measured(Math.round(seconds * 100) * 10, "ms");
+  if (seconds < 10) return measured(seconds.toFixed(1), "s");
+  if (seconds < 90) return measured(Math.round(seconds), "s");
+  return measured(Math.round(seconds / 60), "min");
 }
 
 /** Tell the time left in steps a person would use, so that the words do not flicker. */

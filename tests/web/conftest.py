@@ -19,8 +19,9 @@ SLOWEST_MILLISECONDS = 30_000
 
 @pytest.fixture(scope="session")
 def both_weights(tmp_path_factory, tiny_config):
-    """Tiny random weights for every task, as the settings that name them."""
-    folder, settings = tmp_path_factory.mktemp("weights"), {}
+    """Settings that name tiny random weights for every task."""
+    # Small batches, because the warm-up tries them all.
+    folder, settings = tmp_path_factory.mktemp("weights"), {"DMSR_RUNNER_MAX_TILES": "4"}
     for seed, task in enumerate(TASKS):
         path = folder / f"{task}.safetensors"
         torch.manual_seed(seed)
