@@ -19,8 +19,8 @@ MANIFEST_NAME = "manifest.toml"
 class ManifestEntry:
     """Describe one weights file beside the manifest.
 
-    device: which devices it is the default for, "any", "cpu" or "cuda"; recipe, revision, steps and seed say how to
-    make it again; scores are measured by `dmsr evaluate`, PSNR in dB.
+    device: which devices it is the default for: "any", "cpu", "cuda", or "none" where it must be named.
+    recipe, revision, steps and seed say how to make it again; scores are measured by `dmsr evaluate`, PSNR in dB.
     """
 
     name: str

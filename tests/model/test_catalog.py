@@ -53,6 +53,10 @@ def test_a_device_s_own_weights_come_before_those_for_any(tmp_path):
     assert manifest(tmp_path, large).default("derain", "cpu") is None
 
 
+def test_weights_marked_none_are_nobody_s_default(tmp_path):
+    assert manifest(tmp_path, entry(device="none")).default("derain", "cpu") is None
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
