@@ -29,7 +29,9 @@ def tiny_weights(tmp_path_factory, tiny_config):
 @pytest.fixture(scope="session")
 def server(tiny_weights, tmp_path_factory):
     """One real server for the whole session, deraining with tiny random weights; /dehaze has none."""
-    with run_server(tmp_path_factory.mktemp("server"), {"DMSR_WEIGHTS_DERAIN": str(tiny_weights)}) as running:
+    # Few tiles a batch: most of a tiny server's start is the search for the best batch.
+    settings = {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_RUNNER_MAX_TILES": "4"}
+    with run_server(tmp_path_factory.mktemp("server"), settings) as running:
         yield running
 
 
