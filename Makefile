@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow test-web lint format clean
+.PHONY: serve test test-slow test-web audit lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
@@ -22,6 +22,11 @@ test-slow: .venv/dev
 # The page in the system's Chromium, which is asked for before anything else; on Debian: apt-get install chromium
 test-web: .venv/dev
 	$(BIN)/python -m pytest tests/web -m web
+
+# Asks the advisory databases about every pinned package; needs the open network, so CI does not run it.
+audit: .venv/dev
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 lint: .venv/dev
 	$(BIN)/ruff check .
