@@ -16,6 +16,7 @@ from torch import Tensor
 from model.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
 from model.graphs import GraphedFunction
 from model.network import DMSR
+from model.processor import SideBySide, prepare
 from model.tiling import Pixels
 
 PRECISIONS = ("auto", "fp32")
@@ -61,8 +62,12 @@ class TileRunner:
         self.memory_splits = 0
         self.fp32_retries = 0
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()
-        # Captured by warm_up.
-        self._graphs = GraphedFunction(self._restore, self.tile, self.device) if self.device.type == "cuda" else None
+        self._graphs: GraphedFunction | None = None  # captured by warm_up
+        self._side_by_side: SideBySide | None = None
+        if self.device.type == "cuda":
+            self._graphs = GraphedFunction(self._restore, self.tile, self.device)
+        elif (threads := prepare()) > 1:
+            self._side_by_side = SideBySide(self._restore, threads)
 
     @classmethod
     def load(
@@ -98,7 +103,7 @@ class TileRunner:
         steps, on GPUs after a few more. Returns the seconds each batch size took.
         """
         seconds: dict[int, float] = {}
-        count = 1
+        count = min(self._side_by_side.threads, self.max_tiles) if self._side_by_side else 1
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
             self._prepare(count)
@@ -106,7 +111,8 @@ class TileRunner:
             start = clock()
             self.run(batch)
             seconds[count] = clock() - start
-            if count > 1 and count / seconds[count] < 1.05 * (count // 2) / seconds[count // 2]:
+            half = seconds.get(count // 2)
+            if half and count / seconds[count] < 1.05 * (count // 2) / half:
                 break
             count *= 2
         best = max(size / taken for size, taken in seconds.items())
@@ -160,8 +166,8 @@ class TileRunner:
     @torch.inference_mode()
     def _run_batch(self, tiles: Pixels) -> tuple[Pixels, list[int]]:
         """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        graphed = self._graphs.run(tiles) if self._graphs else None
-        restored, finite = graphed or self._restore(torch.from_numpy(tiles).to(self.device))
+        faster = self._graphs or self._side_by_side
+        restored, finite = (faster and faster.run(tiles)) or self._restore(torch.from_numpy(tiles).to(self.device))
         bad = torch.nonzero(~finite).flatten()
         if len(bad):
             self.fp32_retries += len(bad)
