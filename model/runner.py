@@ -5,13 +5,14 @@ memory and to values that are not finite exist here once, for service, command l
 """
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
 from model.graphs import GraphedFunction
@@ -62,6 +63,7 @@ class TileRunner:
         self.memory_splits = 0
         self.fp32_retries = 0
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self._fast = self._network if self.precision == "fp32" else with_bf16_convolutions(self._network)
         self._graphs: GraphedFunction | None = None  # captured by warm_up
         self._side_by_side: SideBySide | None = None
         if self.device.type == "cuda":
@@ -180,8 +182,9 @@ class TileRunner:
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
         """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""
         x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
-        with _precision(precision or self.precision, self.device):
-            y = self._network(x)[0].float()
+        precision = precision or self.precision
+        with _precision(precision, self.device):
+            y = (self._network if precision == "fp32" else self._fast)(x)[0].float()
         finite = torch.isfinite(y).flatten(1).all(dim=1)
         y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return y.permute(0, 2, 3, 1), finite
@@ -216,6 +219,15 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     # Without these instructions bfloat16 is emulated and slower than float32.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "fp32"
+
+
+def with_bf16_convolutions(network: nn.Module) -> nn.Module:
+    """Copy a network and cast the parameters of its convolutions, which autocast would do anew for every tile."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.bfloat16()
+    return copied
 
 
 @contextlib.contextmanager
