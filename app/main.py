@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -29,6 +29,7 @@ from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from model.checkpoint import TASKS
+from model.runner import TileRunner
 from model.tiling import most_tiles
 
 _log = structlog.get_logger()
@@ -37,14 +38,13 @@ _log = structlog.get_logger()
 class Service:
     """Join the parts of one service and know in which phase of its life it is.
 
-    Raises StartError if weights, devices or limits cannot be used.
+    runners: device name → task → runner. Raises StartError if the limits cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, runners: Mapping[str, Mapping[str, TileRunner]]) -> None:
         self.settings = settings
         self.metrics = Metrics(TASKS)
         clock = time.monotonic
-        runners = load_runners(settings)
         queue, work = TileQueue(), asyncio.Event()
         workers = [DeviceWorker(name, tasks, queue, work, self.metrics, clock) for name, tasks in runners.items()]
         self.runners = [runner for worker in workers for runner in worker.runners.values()]
@@ -122,9 +122,14 @@ class Service:
         _log.info("drained", abandoned_requests=left)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the service: load the weights, join the parts, add the routes. Raises StartError."""
-    service = Service(settings)
+def create_app(
+    settings: Settings, load: Callable[[Settings], Mapping[str, Mapping[str, TileRunner]]] = load_runners
+) -> FastAPI:
+    """Build the service: load the weights, join the parts, add the routes. Raises StartError.
+
+    load: gives the runners; another than this machine's may give what runs like them elsewhere.
+    """
+    service = Service(settings, load(settings))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -44,6 +44,7 @@ HOMES = {
     "structlog": ["app.telemetry.logs", "app.main", "app.runners", "app.server", "app.middleware", "app.api"],
     "pydantic_settings": ["app.settings"],
     "safetensors": ["model.checkpoint", "model.training"],
+    "ray": [],  # the service runs on it without knowing of it
 }
 
 
