@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow test-web audit lint format clean
+.PHONY: serve test test-slow test-web test-ray audit lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
@@ -22,6 +22,10 @@ test-slow: .venv/dev
 # The page in the system's Chromium, which is asked for before anything else; on Debian: apt-get install chromium
 test-web: .venv/dev
 	$(BIN)/python -m pytest tests/web -m web
+
+# The Serve application on a cluster of two nodes, which are processes of this machine
+test-ray: .venv/ray
+	$(BIN)/python -m pytest tests/deploy -m ray
 
 # Asks the advisory databases about every pinned package; needs the open network, so CI does not run it.
 audit: .venv/dev
@@ -53,3 +57,7 @@ clean:
 .venv/dev: .venv/torch pyproject.toml
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/service
+
+.venv/ray: .venv/dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	touch $@
