@@ -69,9 +69,9 @@ def command(pid: int) -> bytes:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time a process has spent in its own code."""
+    """Return the CPU time a process has spent."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

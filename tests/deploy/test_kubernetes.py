@@ -114,9 +114,11 @@ def test_only_the_base_asks_for_a_gpu():
     assert gpu["limits"]["memory"] == cpu["limits"]["memory"]
 
 
-def test_as_many_threads_as_cpus():
-    variable = {item["name"]: item["value"] for item in container("cpu")["env"]}
-    assert variable["OMP_NUM_THREADS"] == container("cpu")["resources"]["limits"]["cpu"]
+def test_a_pod_on_cpus_has_whole_ones_to_itself():
+    """Without a limit the service would take every core of the node."""
+    resources = container("cpu")["resources"]
+    assert resources["limits"]["cpu"] == resources["requests"]["cpu"]
+    assert resources["limits"]["cpu"].isdecimal()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
