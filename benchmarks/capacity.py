@@ -1,12 +1,13 @@
 """How many pictures a second a device makes, and how many devices a target takes, from measured tiles a second.
 
-Without --rate: the table of docs/scaling.md, from results in benchmarks/results. With it: the same for your own
-device, whose rate dmsr_capacity_tiles_per_second tells.
+Writes the table into docs/scaling.md, from the results of benchmarks.scale_out; with --rate it prints the same for a
+device of yours, whose rate dmsr_capacity_tiles_per_second tells.
 """
 
 import argparse
 import json
 import math
+import re
 
 from benchmarks.report import FOLDER
 from model.tiling import TilePlan
@@ -15,7 +16,9 @@ SIZES = ((256, 256), (720, 1280), (1080, 1920), (3000, 4000), (4000, 6000))
 LOAD = 0.7
 """The share of capacity to plan with: at 0.7 a picture waits about as long as it takes, at 0.9 four times as long."""
 TARGET = 1.0
-RESULTS = ("scale-out-w16d4", "scale-out-w48d16")
+BUSY = 0.9
+"""The share of a core below which a restorer was not alone on it."""
+PAGE = FOLDER.parents[1] / "docs" / "scaling.md"
 
 
 def tiles(height: int, width: int, tile: int = 128, overlap: int = 16) -> int:
@@ -28,12 +31,17 @@ def devices(pictures_per_second: float, tiles_each: int, rate: float) -> int:
     return math.ceil(pictures_per_second * tiles_each / (LOAD * rate))
 
 
+def figure(value: float) -> str:
+    """Write three digits, without a power of ten."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
 def rows(name: str, rate: float) -> list[str]:
     """Write a device's rows of the table, one for each size."""
     lines = []
     for height, width in SIZES:
         each = tiles(height, width)
-        cells = (name, f"{width}×{height}", each, f"{rate / each:.3g}", f"{each / rate:.3g}")
+        cells = (name, f"{width}×{height}", each, figure(rate / each), figure(each / rate))
         lines.append("| " + " | ".join(map(str, (*cells, devices(TARGET, each, rate)))) + " |")
     return lines
 
@@ -41,13 +49,13 @@ def rows(name: str, rate: float) -> list[str]:
 def measured() -> list[tuple[str, float]]:
     """List the devices of the results with their tiles per second."""
     found = []
-    for name in RESULTS:
-        result = json.loads((FOLDER / f"{name}.json").read_text())
-        network = name.removeprefix("scale-out-")
-        found += [
-            (f"{network}, {cores} {result['machine']['cpu']} core{'s' * (cores > 1)}, {result['precision']}", rate)
-            for cores, rate in ((int(number), rate) for number, rate in result["tiles_per_second"].items())
-        ]
+    for path in sorted(FOLDER.glob("scale-out-w*.json")):
+        result = json.loads(path.read_text())
+        for cores, rate in result["tiles_per_second"].items():
+            busy = result["restorer_core_share"][cores] < BUSY
+            device = f"{cores} {result['machine']['cpu']} core{'s' * (cores != '1')}"
+            words = [path.stem.removeprefix("scale-out-"), result["precision"], device, *["shared, provisional"] * busy]
+            found.append((", ".join(words), rate))
     return found
 
 
@@ -60,13 +68,20 @@ def table(rates: list[tuple[str, float]]) -> str:
     return "\n".join(head + [line for name, rate in rates for line in rows(name, rate)]) + "\n"
 
 
+def filled(page: str, text: str) -> str:
+    """Put the table between the page's marks."""
+    return re.sub(r"(?<=<!-- capacity -->\n).*?(?=<!-- end -->)", lambda _: text, page, flags=re.DOTALL)
+
+
 def main() -> None:
-    """Print the table."""
+    """Write the page, or print the table of one device."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, help="tiles per second of a device of yours")
-    parser.add_argument("--name", default="yours")
     options = parser.parse_args()
-    print(table([(options.name, options.rate)] if options.rate else measured()), end="")  # noqa: T201 - a command's output
+    if options.rate:
+        print(table([("yours", options.rate)]), end="")  # noqa: T201 - a command's output
+    else:
+        PAGE.write_text(filled(PAGE.read_text(), table(measured())))
 
 
 if __name__ == "__main__":

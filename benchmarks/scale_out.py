@@ -1,7 +1,8 @@
 """One restorer against two, a core each, on a Ray cluster of two nodes on this machine: throughput, and a huge picture.
 
-Through HTTP, so with all that Ray takes of the same two cores. What two processes that know nothing of each other
-manage is measured beside it: no cluster on this machine can do better. Needs the extra `ray`.
+Through HTTP, so with all that Ray takes of the same two cores. The share of a core that each restorer had tells whether
+the machine was idle: below 0.9 something else ran, and the figures are provisional. --bare measures two processes that
+know nothing of each other, against one: no cluster on this machine can do better. Needs the extra `ray`.
 """
 
 import subprocess
@@ -19,14 +20,15 @@ from model.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from model.config import DMSRConfig
 from model.network import DMSR
 from model.tiling import TilePlan
-from tests.deploy.cluster import ROOT, RayService, run_cluster
+from tests.deploy.cluster import ROOT, RayService, cpu_seconds, run_cluster
 from tests.pictures import drawn, encoded
 
 BARE = """
 import sys, time, numpy as np, torch
+from pathlib import Path
 from model.runner import TileRunner
 torch.set_num_threads(1)
-runner = TileRunner.load(sys.argv[1], "cpu", "fp32", max_tiles=1)
+runner = TileRunner.load(Path(sys.argv[1]), "cpu", "fp32", max_tiles=1)
 tile = np.full((1, runner.tile, runner.tile, 3), 127, np.uint8)
 runner.run(tile)
 print("warm", flush=True)
@@ -67,15 +69,39 @@ def post(url: str, picture: bytes) -> float:
     return time.perf_counter() - start
 
 
-def measure(service: RayService, tile: int, count: int, huge: bytes) -> tuple[float, float]:
-    """Return pictures of one tile per second, with callers enough, and the seconds of the huge picture."""
-    small = encoded(drawn(tile, tile))
+def measure(service: RayService, restorers: int, tile: int, count: int, huge: bytes) -> tuple[float, float, float]:
+    """Return tiles per second with callers enough, the share of a core a restorer had, the huge one's seconds."""
+    small, pids = encoded(drawn(tile, tile)), service.pids("Restorer")
+    assert len(pids) == restorers, f"{len(pids)} restorers run, not {restorers}"
     with ThreadPoolExecutor(count) as callers:
         post(service.url, small)
-        start = time.perf_counter()
+        before, start = sum(map(cpu_seconds, pids)), time.perf_counter()
         list(callers.map(lambda _: post(service.url, small), range(count)))
-        rate = count / (time.perf_counter() - start)
-    return rate, post(service.url, huge)
+        seconds = time.perf_counter() - start
+        share = (sum(map(cpu_seconds, pids)) - before) / seconds / restorers
+    return count / seconds, share, post(service.url, huge)
+
+
+def scale_out(
+    weights: Path, info: CheckpointInfo, count: int, size: tuple[int, int]
+) -> tuple[dict[int, float], dict[str, object]]:
+    """Measure with one restorer, then with two; tiles per second, and the other figures."""
+    huge = encoded(drawn(*size))
+    rates, shares, seconds = {}, {}, {}
+    with run_cluster(nodes=2) as service:
+        for restorers in (1, 2):
+            settings = {"DMSR_WEIGHTS_DERAIN": str(weights), "DMSR_RUNNER_MAX_TILES": "1"}
+            service.deploy(settings | {"DMSR_RUNNER_PRECISION": "fp32"}, restorers)
+            rates[restorers], shares[restorers], seconds[restorers] = measure(
+                service, restorers, info.tile, count, huge
+            )
+    return rates, {
+        "pictures": count,
+        "restorer_core_share": {str(number): round(share, 3) for number, share in shares.items()},
+        "huge_tiles": len(TilePlan(*size, info.tile, info.overlap)),
+        "huge_seconds": {str(number): round(spent, 2) for number, spent in seconds.items()},
+        "huge_two_over_one": round(seconds[2] / seconds[1], 3),
+    }
 
 
 def main() -> None:
@@ -84,36 +110,26 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="deraining weights; random ones of --width and --depth by default")
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--depth", type=int, default=16)
-    parser.add_argument("--count", type=int, default=12, help="pictures of one tile")
-    parser.add_argument("--huge", type=int, nargs=2, default=(352, 464), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--count", type=int, default=8, help="pictures of one tile")
+    parser.add_argument("--huge", type=int, nargs=2, default=(240, 352), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--bare", action="store_true", help="measure processes without a cluster instead")
     options = parser.parse_args()
-    huge = encoded(drawn(*options.huge))
     with tempfile.TemporaryDirectory() as folder:
         weights = (options.weights or random_weights(Path(folder), options.width, options.depth)).resolve()
         info = read_info(weights)
-        bare = {number: bare_tiles_per_second(weights, number, options.count // 2) for number in (1, 2)}
-        rates, seconds = {}, {}
-        with run_cluster(nodes=2) as service:
-            for restorers in (1, 2):
-                settings = {"DMSR_WEIGHTS_DERAIN": str(weights), "DMSR_RUNNER_MAX_TILES": "1"}
-                service.deploy(settings | {"DMSR_RUNNER_PRECISION": "fp32"}, restorers)
-                rates[restorers], seconds[restorers] = measure(service, info.tile, options.count, huge)
-    report.write(
-        f"scale-out-w{info.config.width}d{info.config.depth}",
-        options.json,
-        {
-            "weights": weights.stem,
-            "precision": "fp32",
-            "pictures": options.count,
-            "tiles_per_second": {str(number): round(rate, 3) for number, rate in rates.items()},
-            "throughput_two_over_one": round(rates[2] / rates[1], 3),
-            "huge_tiles": len(TilePlan(*options.huge, info.tile, info.overlap)),
-            "huge_seconds": {str(number): round(spent, 2) for number, spent in seconds.items()},
-            "huge_two_over_one": round(seconds[2] / seconds[1], 3),
-            "bare_tiles_per_second": {str(number): round(rate, 3) for number, rate in bare.items()},
-            "bare_two_over_one": round(bare[2] / bare[1], 3),
-        },
-    )
+        if options.bare:
+            rates = {number: bare_tiles_per_second(weights, number, options.count // 2) for number in (1, 2)}
+            figures = {}
+        else:
+            rates, figures = scale_out(weights, info, options.count, tuple(options.huge))
+    name = f"scale-out-{'bare-' if options.bare else ''}w{info.config.width}d{info.config.depth}"
+    common = {
+        "weights": weights.stem,
+        "precision": "fp32",
+        "tiles_per_second": {str(number): round(rate, 4) for number, rate in rates.items()},
+        "throughput_two_over_one": round(rates[2] / rates[1], 3),
+    }
+    report.write(name, options.json, common | figures)
 
 
 if __name__ == "__main__":
