@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow test-web audit lint format clean
+.PHONY: serve test test-slow test-web bench performance audit lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
@@ -22,6 +22,21 @@ test-slow: .venv/dev
 # The page in the system's Chromium, which is asked for before anything else; on Debian: apt-get install chromium
 test-web: .venv/dev
 	$(BIN)/python -m pytest tests/web -m web
+
+# One measurement: make bench BENCH=tiles ARGS='--networks w16d4 --profile'; docs/performance.md lists them all.
+bench: .venv/dev $(if $(filter peers,$(BENCH)),.venv/peers/ready)
+	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+# Every measurement with its defaults, one after the other, and the tables of docs/performance.md from what they wrote.
+performance: .venv/dev .venv/peers/ready
+	PYTHON=$(BIN)/python benchmarks/all
+
+# The peers want other versions of what the service uses, so they have an environment of their own.
+.venv/peers/ready: .venv/torch benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	.venv/peers/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $@
 
 # Asks the advisory databases about every pinned package; needs the open network, so CI does not run it.
 audit: .venv/dev

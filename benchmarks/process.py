@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-STOP_SECONDS = 20
 
 
 def free_port() -> int:
@@ -21,7 +20,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, stop_seconds: float = 20
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command in a session of its own while the block runs; whatever is left of that session is killed."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -38,7 +39,7 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
+            process.wait(stop_seconds)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
