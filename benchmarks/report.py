@@ -35,7 +35,7 @@ def write(name: str, options: argparse.Namespace, figures: dict[str, object]) ->
 
 def circumstances() -> dict[str, object]:
     """Describe machine and revision; the revision is empty where there is no git."""
-    command = ["git", "describe", "--always", "--dirty"]
+    command = ["git", "rev-parse", "--short", "HEAD"]
     git = shutil.which("git") and subprocess.run(
         command, cwd=FOLDER.parent, capture_output=True, text=True, check=False
     )

@@ -29,7 +29,7 @@ TINY = (128, 128)
 
 @dataclass(frozen=True)
 class Peer:
-    """Say how to start a peer and how it wants its pictures: in a form's field `file`, or as the body."""
+    """Say how to start a peer on a port, and how it wants its pictures: in a form's field `file`, or as the body."""
 
     arguments: tuple[str, ...]
     path: str
@@ -40,7 +40,9 @@ PEERS = {
     "naive": Peer(("-m", "benchmarks.peers.naive"), "/derain", True),
     "litserve": Peer(("-m", "benchmarks.peers.with_litserve"), "/predict", True),
     "bentoml": Peer(
-        ("-m", "bentoml", "serve", "benchmarks.peers.with_bentoml:Derain", "--host", "127.0.0.1"), "/derain", True
+        ("-m", "bentoml", "serve", "benchmarks.peers.with_bentoml:Derain", "--host=127.0.0.1", "--port={port}"),
+        "/derain",
+        True,
     ),
     "mosec": Peer(("-m", "benchmarks.peers.with_mosec"), "/inference", False),
     "ray_serve": Peer(("-m", "benchmarks.peers.with_ray_serve"), "/", False),
@@ -57,7 +59,6 @@ def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[s
         "PEER_MODEL": model,
         "PEER_NETWORK": network,
         "PEER_PORT": str(port),
-        "PORT": str(port),  # BentoML's
         "PYTHONPATH": str(ROOT),
         # Nobody is to be told of these runs.
         "BENTOML_DO_NOT_TRACK": "True",
@@ -73,7 +74,8 @@ def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[s
 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with running((python, *PEERS[name].arguments), environment, log, stop_seconds=10) as process:
+        command = [python, *(argument.format(port=port) for argument in PEERS[name].arguments)]
+        with running(command, environment, log, stop_seconds=10) as process:
             wait_until(ready, process, START_SECONDS, log)
             yield url
 
@@ -115,17 +117,19 @@ async def measure(url: str, peer: Peer, options: object) -> dict[str, dict[str, 
             seconds, answers = await closed_loop(post, options.pictures, options.clients, options.patience)
             served = sum(answer.status == 200 for answer in answers)
             figures[workload] = {"pictures_per_second": round(served / seconds, 4)} | sum_up(answers)
-        huge = posting(client, peer, [encoded(drawn(*options.huge))])
+        huge = posting(client, peer, [encoded(drawn(*options.huge), "jpeg", quality=90)])
         small = posting(client, peer, [encoded(drawn(*TINY))])
+        huge_statuses: list[int] = []
 
         async def keep_posting() -> None:
             while True:
-                await huge(0)
+                huge_statuses.append(await huge(0))
 
         flood = asyncio.create_task(keep_posting())
         await asyncio.sleep(options.head_start)
         instants = poisson(options.small_rate, options.seconds)
         figures["beside"] = sum_up(await open_loop(small, instants, options.seconds))
+        figures["beside"]["huge_statuses"] = huge_statuses
         flood.cancel()
     return figures
 

@@ -5,7 +5,7 @@ Pictures arrive as a form; they differ in size, so the batch stays a list, for w
 """
 
 import litserve
-from fastapi import Response
+from fastapi import Request, Response
 
 from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, Restorer, decode, encode
 from model.tiling import Pixels
@@ -17,7 +17,7 @@ class Derain(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.restorer = Restorer.from_environment()
 
-    def decode_request(self, request: dict) -> Pixels:
+    def decode_request(self, request: Request) -> Pixels:  # the annotation makes LitServe read a form
         return decode(request["file"].file.read())
 
     def batch(self, inputs: list[Pixels]) -> list[Pixels]:

@@ -40,7 +40,8 @@ class Derain:
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=CORES, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    # "local": a cluster of its own, even where another one runs on this machine.
+    ray.init("local", num_cpus=CORES, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     serve.run(Derain.bind())
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
