@@ -23,13 +23,16 @@ test-slow: .venv/dev
 test-web: .venv/dev
 	$(BIN)/python -m pytest tests/web -m web
 
-# One measurement: make bench BENCH=tiles ARGS='--networks w16d4 --profile'; docs/performance.md lists them all.
+# One measurement: make bench BENCH=tiles ARGS='--network w48d16 --profile'; docs/performance.md lists them all.
 bench: .venv/dev $(if $(filter peers,$(BENCH)),.venv/peers/ready)
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
-# Every measurement with its defaults, one after the other, and the tables of docs/performance.md from what they wrote.
+# Every measurement, one after the other, and then the tables of docs/performance.md from what they wrote.
+MEASUREMENTS := "tiles --profile" "tiles --network w48d16 --profile --rounds 3" "start" "memory" "stages" "load" "load --network w48d16" "batching" \
+	"batching --network w16d4" "flood" "overload" "peers --model plain" "peers --model runner"
 performance: .venv/dev .venv/peers/ready
-	PYTHON=$(BIN)/python benchmarks/all
+	for bench in $(MEASUREMENTS); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
+	$(BIN)/python -m benchmarks.tables
 
 # The peers want other versions of what the service uses, so they have an environment of their own.
 .venv/peers/ready: .venv/torch benchmarks/peers/requirements.txt

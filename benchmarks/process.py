@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, stop_seconds: float = 20
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command in a session of its own while the block runs; whatever is left of that session is killed."""
+    # A benchmark that is told to end must take its server along: SystemExit runs what stands under `finally`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command,

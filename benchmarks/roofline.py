@@ -46,6 +46,11 @@ def cost(config: DMSRConfig, tile: int) -> tuple[int, int]:
     return flops.get_total_flops(), traffic.bytes
 
 
+def peaks(device: torch.device, precision: str) -> tuple[float, float]:
+    """Measure FLOPs and bytes a second at best; on a shared machine before and after what is set against them."""
+    return matmul_peak(device, precision), copy_peak(device)
+
+
 def matmul_peak(device: torch.device, precision: str) -> float:
     """Measure the FLOPs a second of a large square matrix product, the best of five."""
     side = 8192 if device.type == "cuda" else 2048

@@ -12,7 +12,7 @@ from benchmarks.timing import interleaved
 from model.runner import TileRunner
 from tests.pictures import drawn
 
-CPU_BATCHES = (1, 2, 4)
+CPU_BATCHES = (1, 2, 4, 8)
 CUDA_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -38,8 +38,10 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
     if on_gpu:
         eager = without_graphs(*networks.build(name), chosen)
         contenders["runner_without_graphs", chosen] = lambda: eager.run(tiles[:chosen])
+    peaks = [roofline.peaks(runner.device, runner.precision)]
     each = {key: seconds / key[1] for key, seconds in interleaved(contenders, rounds).items()}
     best = {who: min(taken for (name, _), taken in each.items() if name == who) for who, _ in each}
+    peaks.append(roofline.peaks(runner.device, runner.precision))
     figures: dict[str, object] = {
         "precision": runner.precision,
         "batch": chosen,
@@ -47,7 +49,7 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
         "speedup_over_plain": round(best["plain"] / best["runner"], 3),
         "speedup_of_graphs": round(best["runner_without_graphs"] / best["runner"], 3) if on_gpu else None,
         "error": error(runner, plain, tiles),
-        "roofline": limits(runner, best),
+        "roofline": limits(runner, best, *map(max, zip(*peaks, strict=True))),
     }
     if profiled:
         figures["profile"] = {
@@ -84,10 +86,9 @@ def error(runner: TileRunner, plain: PlainRunner, tiles: np.ndarray) -> dict[str
     }
 
 
-def limits(runner: TileRunner, best: dict[str, float]) -> dict[str, float]:
+def limits(runner: TileRunner, best: dict[str, float], matmul: float, copy: float) -> dict[str, float]:
     """Set the best seconds a tile against what a matrix product and a copy get out of the device."""
     flops, traffic = roofline.cost(runner.info.config, runner.tile)
-    matmul, copy = roofline.matmul_peak(runner.device, runner.precision), roofline.copy_peak(runner.device)
     return {
         "gflop_per_tile": round(flops / 1e9, 3),
         "unfused_megabytes_per_tile": round(traffic / 1e6, 1),
@@ -113,13 +114,13 @@ def operator_shares(call: Callable[[], object], on_gpu: bool, most: int = 15) ->
 def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
-    parser.add_argument("--networks", nargs="+", default=["w16d4", "w48d16"], help="sizes or weights files")
-    parser.add_argument("--batches", type=int, nargs="+", help="1 to 4 on a CPU, 1 to 64 on CUDA by default")
+    parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
+    parser.add_argument("--batches", type=int, nargs="+", help="1 to 8 on a CPU, 1 to 64 on CUDA by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--profile", action="store_true", help="add the operators' shares of the time")
     options = parser.parse_args()
-    figures = {name: measure(name, options.batches, options.rounds, options.profile) for name in options.networks}
-    report.write("tiles", options, {"networks": figures})
+    figures = measure(options.network, options.batches, options.rounds, options.profile)
+    report.write(f"tiles-{networks.label(options.network)}", options, figures)
 
 
 if __name__ == "__main__":
