@@ -64,7 +64,7 @@ async def busy_tiles_per_second(client: httpx.AsyncClient, seconds: float) -> fl
 
     posts = [asyncio.create_task(keep_posting()) for _ in range(16)]
     await asyncio.sleep(min(1.0, seconds / 4))  # until all of them wait
-    start, before = time.perf_counter(), await scrape.total(client, "dmsr_tiles_total")
+    before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
     await asyncio.sleep(seconds)
     after, end = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
     stop.set()

@@ -12,9 +12,8 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.service import serving
+from benchmarks.stages import SIZES
 from tests.pictures import drawn, encoded
-
-SIZES = ((480, 640), (1000, 1000), (1500, 2000), (2000, 3000), (3000, 4000), (4000, 6000))
 
 
 def status_bytes(pid: int, field: str) -> int:

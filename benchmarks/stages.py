@@ -14,7 +14,7 @@ from benchmarks.service import serving
 from model.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
-SIZES = ((480, 640), (1000, 1000), (1500, 2000), (2000, 3000), (3000, 4000), (4000, 6000))
+SIZES = ((480, 640), (1000, 1000), (2000, 3000), (4000, 6000))
 
 
 def stations(answer: httpx.Response) -> dict[str, float]:
