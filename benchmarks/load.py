@@ -53,8 +53,8 @@ async def idle(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
     }
 
 
-async def busy_tiles_per_second(client: httpx.AsyncClient, seconds: float) -> float:
-    """Measure the service with twice a batch of pictures always waiting, from the second answer on."""
+async def busy_tiles_per_second(client: httpx.AsyncClient, clients: int, seconds: float) -> float:
+    """Measure the service while so many clients post one picture after the other."""
     post = posting(client, [encoded(drawn(*SMALL))])
     stop = asyncio.Event()
 
@@ -62,7 +62,7 @@ async def busy_tiles_per_second(client: httpx.AsyncClient, seconds: float) -> fl
         while not stop.is_set():
             await post(0)
 
-    posts = [asyncio.create_task(keep_posting()) for _ in range(16)]
+    posts = [asyncio.create_task(keep_posting()) for _ in range(clients)]
     await asyncio.sleep(min(1.0, seconds / 4))  # until all of them wait
     before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
     await asyncio.sleep(seconds)
@@ -84,10 +84,12 @@ def bare_tiles_per_second(runner: TileRunner, seconds: float) -> float:
 
 async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int, seconds: float) -> dict[str, float]:
     """Let runner and service take turns; the ratio of the medians counts."""
+    # Two batches of tiles, and two pictures to be decoded or encoded meanwhile.
+    clients = 2 + -(-2 * runner.max_tiles // len(TilePlan(*SMALL, runner.tile, runner.info.overlap)))
     bare, served = [], []
     for _ in range(rounds):
         bare.append(bare_tiles_per_second(runner, seconds))
-        served.append(await busy_tiles_per_second(client, seconds))
+        served.append(await busy_tiles_per_second(client, clients, seconds))
     return {
         "batch": runner.max_tiles,
         "bare_tiles_per_second": round(statistics.median(bare), 3),
