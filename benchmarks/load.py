@@ -1,7 +1,8 @@
 """The service under load, as a process of its own, against the bare runner in this one.
 
-idle: what one 256×256 picture waits for beside decode, forward and encode. saturation: tiles a second with always
-enough to do, against the runner's own loop. open_loop: mixed sizes at Poisson instants, latency from the instant.
+idle: what one 256×256 picture waits for beside decode, forward and encode. saturation: so many tiles with always
+enough to do, against the runner's own loop over as many. open_loop: mixed sizes at Poisson instants; latency counts
+from the instant.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ import time
 from collections.abc import Sequence
 
 import httpx
-import numpy as np
 
 from benchmarks import networks, report, scrape
-from benchmarks.arrivals import Post, by_status, open_loop, poisson
+from benchmarks.arrivals import Post, by_status, closed_loop, open_loop, poisson
+from benchmarks.batching import bare_seconds
 from benchmarks.service import serving
 from benchmarks.stages import stations
 from benchmarks.timing import percentiles
@@ -53,48 +54,24 @@ async def idle(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
     }
 
 
-async def busy_tiles_per_second(client: httpx.AsyncClient, clients: int, seconds: float) -> float:
-    """Measure the service while so many clients post one picture after the other."""
+async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int, pictures: int) -> dict[str, object]:
+    """Give runner and service the same number of tiles in turns; the ratio of the medians counts."""
+    each = len(TilePlan(*SMALL, runner.tile, runner.info.overlap))
+    clients = 2 + -(-2 * runner.max_tiles // each)  # two batches of tiles, and two pictures at decode or encode
     post = posting(client, [encoded(drawn(*SMALL))])
-    stop = asyncio.Event()
-
-    async def keep_posting() -> None:
-        while not stop.is_set():
-            await post(0)
-
-    posts = [asyncio.create_task(keep_posting()) for _ in range(clients)]
-    await asyncio.sleep(min(1.0, seconds / 4))  # until all of them wait
-    before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
-    await asyncio.sleep(seconds)
-    after, end = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
-    stop.set()
-    await asyncio.gather(*posts)
-    return (after - before) / (end - start)
-
-
-def bare_tiles_per_second(runner: TileRunner, seconds: float) -> float:
-    """Measure the runner's own loop at its own batch."""
-    batch = np.stack([drawn(runner.tile, runner.tile, seed) for seed in range(runner.max_tiles)])
-    start, done = time.perf_counter(), 0
-    while time.perf_counter() < start + seconds:
-        runner.run(batch)
-        done += len(batch)
-    return done / (time.perf_counter() - start)
-
-
-async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int, seconds: float) -> dict[str, float]:
-    """Let runner and service take turns; the ratio of the medians counts."""
-    # Two batches of tiles, and two pictures to be decoded or encoded meanwhile.
-    clients = 2 + -(-2 * runner.max_tiles // len(TilePlan(*SMALL, runner.tile, runner.info.overlap)))
     bare, served = [], []
     for _ in range(rounds):
-        bare.append(bare_tiles_per_second(runner, seconds))
-        served.append(await busy_tiles_per_second(client, clients, seconds))
+        bare.append(bare_seconds(runner, pictures * each))
+        seconds, answers = await closed_loop(post, pictures, clients, PATIENCE_SECONDS)
+        if set(by_status(answers)) != {"200"}:
+            raise RuntimeError(f"the service refused at saturation: {by_status(answers)}")
+        served.append(seconds)
     return {
         "batch": runner.max_tiles,
-        "bare_tiles_per_second": round(statistics.median(bare), 3),
-        "service_tiles_per_second": round(statistics.median(served), 3),
-        "service_over_bare": round(statistics.median(served) / statistics.median(bare), 4),
+        "tiles": pictures * each,
+        "bare_tiles_per_second": round(pictures * each / statistics.median(bare), 3),
+        "service_tiles_per_second": round(pictures * each / statistics.median(served), 3),
+        "service_over_bare": round(statistics.median(bare) / statistics.median(served), 4),
     }
 
 
@@ -128,7 +105,7 @@ async def measure(url: str, options: object) -> dict[str, object]:
     tiles = [len(TilePlan(*size, info.tile, info.overlap)) for size in MIXED]
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=httpx.Limits()) as client:
         alone = await idle(client, options.idle_rounds)
-        full = await saturation(client, runner, options.rounds, options.seconds)
+        full = await saturation(client, runner, options.rounds, options.pictures)
         capacity = full["service_tiles_per_second"]
         loads = [await arrivals(client, load, capacity, tiles, options.seconds) for load in options.loads]
     return {"precision": runner.precision, "idle": alone, "saturation": full, "open_loop": loads}
@@ -138,10 +115,11 @@ def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--seconds", type=float, default=20, help="length of each part")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of runner and service")
-    parser.add_argument("--idle-rounds", type=int, default=11, help="single pictures")
-    parser.add_argument("--loads", type=float, nargs="+", default=[0.5, 0.8], help="shares of the capacity")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of runner and service at saturation")
+    parser.add_argument("--pictures", type=int, default=12, help="of 256×256 a turn")
+    parser.add_argument("--idle-rounds", type=int, default=7, help="single pictures")
+    parser.add_argument("--loads", type=float, nargs="*", default=[0.5, 0.8], help="shares of the capacity")
+    parser.add_argument("--seconds", type=float, default=20, help="of arrivals at each load")
     options = parser.parse_args()
     with serving(options.network) as service:
         figures = asyncio.run(measure(service.url, options))

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.service import serving
-from benchmarks.stages import SIZES
+from benchmarks.stages import MEGAPIXELS, size
 from tests.pictures import drawn, encoded
 
 
@@ -56,10 +56,10 @@ def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--largest", type=int, default=24_000_000, help="leave out pictures of more pixels")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS), help="from small to large")
     parser.add_argument("--formats", nargs="+", default=["png", "jpeg"], help="of the uploads; answers are PNG")
     options = parser.parse_args()
-    sizes = [size for size in SIZES if size[0] * size[1] <= options.largest]
+    sizes = [size(megapixels) for megapixels in options.megapixels]
     figures = {}
     for format in options.formats:
         with serving(options.network) as service:

@@ -21,6 +21,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def read(name: str, options: argparse.Namespace | None = None) -> dict | None:
+    """Return the result of a name, from where `write` would put it, or None if there is none."""
+    path = (options and options.json) or FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def write(name: str, options: argparse.Namespace, figures: dict[str, object]) -> None:
     """Print the figures and write them with their circumstances."""
     path = options.json or FOLDER / f"{name}.json"

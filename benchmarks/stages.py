@@ -14,7 +14,13 @@ from benchmarks.service import serving
 from model.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
-SIZES = ((480, 640), (1000, 1000), (2000, 3000), (4000, 6000))
+MEGAPIXELS = (0.3, 1.0, 6.0, 24.0)
+
+
+def size(megapixels: float) -> tuple[int, int]:
+    """Return height and width in pixels of a picture of 3:2; 24 megapixels are 4000×6000."""
+    height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
+    return height, round(1.5 * height)
 
 
 def stations(answer: httpx.Response) -> dict[str, float]:
@@ -48,18 +54,18 @@ def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--largest", type=int, default=24_000_000, help="leave out pictures of more pixels")
-    parser.add_argument("--smallest-rounds", type=int, default=5, help="rounds up to a megapixel; above it, one")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
+    parser.add_argument("--rounds", type=int, default=5, help="of pictures up to a megapixel; above it, one")
     options = parser.parse_args()
     info, rows = networks.describe(options.network), []
     with serving(options.network) as service, httpx.Client(base_url=service.url, timeout=3600) as client:
         post(client, encoded(drawn(256, 256)))
-        for height, width in SIZES:
-            if height * width <= options.largest:
-                tiles = len(TilePlan(height, width, info.tile, info.overlap))
-                rounds = options.smallest_rounds if height * width <= 10**6 else 1
-                picture = encoded(drawn(height, width), "jpeg", quality=90)
-                rows.append({"megapixels": height * width / 1e6} | measure(client, picture, tiles, rounds))
+        for megapixels in options.megapixels:
+            height, width = size(megapixels)
+            tiles = len(TilePlan(height, width, info.tile, info.overlap))
+            picture = encoded(drawn(height, width), "jpeg", quality=90)
+            rounds = options.rounds if megapixels <= 1 else 1
+            rows.append({"megapixels": megapixels} | measure(client, picture, tiles, rounds))
     each = [row["seconds_per_tile"] for row in rows]
     figures = {"dearest_over_cheapest_tile": round(max(each) / min(each), 3), "sizes": rows}
     report.write(f"stages-{networks.label(options.network)}", options, figures)

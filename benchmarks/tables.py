@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.report import FOLDER
+from benchmarks import report
+from benchmarks.report import read
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 MISSING = "not measured"
@@ -43,12 +44,6 @@ WANTED = (
 )
 
 
-def result(name: str) -> dict | None:
-    """Read a result, or None if there is none."""
-    path = FOLDER / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Write a Markdown table."""
     head = list(head)
@@ -60,7 +55,7 @@ def wanted() -> str:
     """Set what is wanted against what was measured."""
     rows = []
     for figure, bound, name, place in WANTED:
-        found: object = result(name)
+        found: object = read(name)
         for key in place.split("."):
             found = found.get(key) if isinstance(found, dict) else None
         rows.append((figure, bound, MISSING if found is None else found, f"`{name}`"))
@@ -71,7 +66,7 @@ def tiles() -> str:
     """Show plain network and runner, by network and batch."""
     rows = []
     for name in NETWORKS:
-        figures = result(f"tiles-{name}") or {"seconds_per_tile": {}}
+        figures = read(f"tiles-{name}") or {"seconds_per_tile": {}}
         for who, seconds in figures["seconds_per_tile"].items():
             share = figures["roofline"].get(f"{who}_percent_of_matmul_peak", "")
             by_batch = ", ".join(f"{count}: {taken:.4g}" for count, taken in seconds.items())
@@ -81,7 +76,7 @@ def tiles() -> str:
 
 def profile() -> str:
     """Show what takes the runner's time, the dearest operators first."""
-    found = {name: result(f"tiles-{name}") or {} for name in NETWORKS}
+    found = {name: read(f"tiles-{name}") or {} for name in NETWORKS}
     shown = {name: list(each["profile"]["runner"].items())[:8] for name, each in found.items() if "profile" in each}
     rows = ([f"`{key}` {share:.0%}" for key, share in row] for row in zip(*shown.values(), strict=True))
     return table(shown, rows)
@@ -91,7 +86,7 @@ def stages() -> str:
     """Show the stations' shares by size of picture."""
     rows = []
     for name in ("w16d4", "w4d1"):
-        for row in (result(f"stages-{name}") or {"sizes": []})["sizes"]:
+        for row in (read(f"stages-{name}") or {"sizes": []})["sizes"]:
             shares = (row["shares"][key] for key in ("decode", "queue", "device", "stitch", "encode", "elsewhere"))
             rows.append((name, row["megapixels"], row["tiles"], row["seconds_per_tile"], *(f"{s:.1%}" for s in shares)))
     head = ("network", "MP", "tiles", "s a tile", "decode", "queue", "device", "stitch", "encode", "elsewhere")
@@ -102,7 +97,7 @@ def load() -> str:
     """Show latency at Poisson arrivals."""
     rows = []
     for name in NETWORKS:
-        for row in (result(f"load-{name}") or {"open_loop": []})["open_loop"]:
+        for row in (read(f"load-{name}") or {"open_loop": []})["open_loop"]:
             latencies = (row[f"p{percent}_seconds"] for percent in (50, 95, 99))
             rows.append((name, row["load"], row["pictures"], row["tiles_per_second"], row["device_busy"], *latencies))
     return table(("network", "load", "pictures", "tiles a second", "device busy", "p50 s", "p95 s", "p99 s"), rows)
@@ -112,7 +107,7 @@ def peers() -> str:
     """Show every server's throughput and latencies in both comparisons."""
     rows = []
     for model in ("plain", "runner"):
-        for name, figures in (result(f"peers-{model}-w16d4") or {"servers": {}})["servers"].items():
+        for name, figures in (read(f"peers-{model}-w16d4") or {"servers": {}})["servers"].items():
             if "failed" in figures:
                 rows.append((model, name, *["failed"] * 4))
                 continue
@@ -128,7 +123,7 @@ def peers() -> str:
 def runs() -> str:
     """Say when, where and on which revision each result was measured."""
     rows = []
-    for path in sorted(FOLDER.glob("*.json")):
+    for path in sorted(report.FOLDER.glob("*.json")):
         found = json.loads(path.read_text())
         machine = found["machine"]
         where = f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}"

@@ -147,8 +147,14 @@ def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
         found[workload] = {name: round(ours / rate, 3) if rate else None for name, rate in theirs.items()}
     ours = servers["ours"]["beside"]["p95_seconds"]
     found["beside"] = {name: round(figures["beside"]["p95_seconds"] / ours, 3) for name, figures in peers.items()}
+    return with_best(found)
+
+
+def with_best(found: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Add to each workload the ratio to its best peer."""
     for each in found.values():
-        each["best"] = min((ratio for ratio in each.values() if ratio is not None), default=None)
+        known = (ratio for name, ratio in each.items() if name != "best" and ratio is not None)
+        each["best"] = min(known, default=None)
     return found
 
 
@@ -165,6 +171,13 @@ def compare(model: str, options: object, weights: str) -> dict[str, object]:
     return {"ratios": ratios(servers), "servers": servers}
 
 
+def merge(old: dict, new: dict[str, dict]) -> dict[str, dict]:
+    """Keep of an older result the peers that were not measured again, each with the ratio of its own run."""
+    servers = old["servers"] | new["servers"]
+    merged = {workload: old["ratios"][workload] | found for workload, found in new["ratios"].items()}
+    return {"ratios": with_best(merged), "servers": servers}
+
+
 def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
@@ -179,12 +192,16 @@ def main() -> None:
     parser.add_argument("--head-start", type=float, default=3, help="seconds the huge picture is sent ahead")
     parser.add_argument("--small-rate", type=float, default=1, help="small pictures a second beside the huge one")
     parser.add_argument("--seconds", type=float, default=60, help="how long they arrive, and how long they wait")
+    parser.add_argument("--merge", action="store_true", help="keep the result's other peers, with their own ratios")
     options = parser.parse_args()
     options.python = os.path.abspath(options.python)
     with tempfile.TemporaryDirectory() as folder:
         weights = str(networks.weights_file(options.network, Path(folder)))
         figures = compare(options.model, options, weights)
-    report.write(f"peers-{options.model}-{networks.label(options.network)}", options, figures)
+    name = f"peers-{options.model}-{networks.label(options.network)}"
+    if options.merge and (old := report.read(name, options)):
+        figures = merge(old, figures)
+    report.write(name, options, figures)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 QUICK = {
     "tiles": ["--network", "{weights}", "--batches", "1", "2", "--rounds", "1", "--profile"],
-    "stages": ["--network", "{weights}", "--largest", "400000", "--smallest-rounds", "1"],
-    "load": ["--network", "{weights}", "--seconds", "2", "--rounds", "1", "--idle-rounds", "2", "--loads", "0.5"],
-    "memory": ["--network", "{weights}", "--largest", "1000000", "--formats", "jpeg"],
+    "stages": ["--network", "{weights}", "--megapixels", "0.1", "0.3", "--rounds", "1"],
+    "load": ["--network", "{weights}", "--pictures", "2", "--rounds", "1", "--idle-rounds", "2", "--seconds", "2"],
+    "memory": ["--network", "{weights}", "--megapixels", "0.3", "1", "--formats", "jpeg"],
     "start": ["--network", "{weights}", "--rounds", "1"],
     "batching": ["--network", "{weights}", "--rounds", "1", "--largest", "70000"],
     "flood": ["--network", "{weights}", "--count", "2", "--huge", "600", "900"],
