@@ -76,11 +76,11 @@ async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int,
 
 
 async def arrivals(
-    client: httpx.AsyncClient, load: float, tiles_per_second: float, tiles: Sequence[int], seconds: float
+    client: httpx.AsyncClient, load: float, tiles_per_second: float, tiles: Sequence[int], count: int
 ) -> dict[str, object]:
-    """Send mixed sizes at a share of the capacity, whether or not the service keeps up."""
+    """Send about `count` pictures of mixed sizes at a share of the capacity, whether or not the service keeps up."""
     rate = load * tiles_per_second / statistics.mean(tiles)
-    instants = poisson(rate, seconds)
+    instants = poisson(rate, count / rate)
     post = posting(client, [encoded(drawn(*size)) for size in MIXED])
     before, start = await scrape.totals(client, *COUNTERS), time.perf_counter()
     answers = await open_loop(post, instants, PATIENCE_SECONDS)
@@ -107,7 +107,7 @@ async def measure(url: str, options: object) -> dict[str, object]:
         alone = await idle(client, options.idle_rounds)
         full = await saturation(client, runner, options.rounds, options.pictures)
         capacity = full["service_tiles_per_second"]
-        loads = [await arrivals(client, load, capacity, tiles, options.seconds) for load in options.loads]
+        loads = [await arrivals(client, load, capacity, tiles, options.arrivals) for load in options.loads]
     return {"precision": runner.precision, "idle": alone, "saturation": full, "open_loop": loads}
 
 
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=12, help="of 256×256 a turn")
     parser.add_argument("--idle-rounds", type=int, default=7, help="single pictures")
     parser.add_argument("--loads", type=float, nargs="*", default=[0.5, 0.8], help="shares of the capacity")
-    parser.add_argument("--seconds", type=float, default=20, help="of arrivals at each load")
+    parser.add_argument("--arrivals", type=int, default=20, help="expected at each load")
     options = parser.parse_args()
     with serving(options.network) as service:
         figures = asyncio.run(measure(service.url, options))

@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK = {
-    "tiles": ["--network", "{weights}", "--batches", "1", "2", "--rounds", "1", "--profile"],
-    "stages": ["--network", "{weights}", "--megapixels", "0.1", "0.3", "--rounds", "1"],
-    "load": ["--network", "{weights}", "--pictures", "2", "--rounds", "1", "--idle-rounds", "2", "--seconds", "2"],
-    "memory": ["--network", "{weights}", "--megapixels", "0.3", "1", "--formats", "jpeg"],
-    "start": ["--network", "{weights}", "--rounds", "1"],
-    "batching": ["--network", "{weights}", "--rounds", "1", "--largest", "70000"],
-    "flood": ["--network", "{weights}", "--count", "2", "--huge", "600", "900"],
+    "tiles": ["--network", "w4d1", "--batches", "1", "2", "--rounds", "1", "--profile"],
+    "stages": ["--network", "w4d1", "--megapixels", "0.1", "0.3", "--rounds", "1"],
+    "load": ["--network", "w4d1", "--pictures", "2", "--rounds", "1", "--idle-rounds", "2", "--arrivals", "6"],
+    "memory": ["--network", "w4d1", "--megapixels", "0.3", "1", "--formats", "jpeg"],
+    "start": ["--network", "w4d1", "--rounds", "1"],
+    "batching": ["--network", "w4d1", "--rounds", "1", "--largest", "70000"],
+    "flood": ["--network", "w4d1", "--count", "2", "--huge", "600", "900"],
     "overload": ["--network", "w4d1", "--queue", "60", "--seconds", "3"],
 }
 
@@ -36,19 +36,19 @@ def run(name, arguments, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
-def test_a_command_writes_its_result(name, tiny_weights, tmp_path):
-    found = run(name, [argument.format(weights=tiny_weights) for argument in QUICK[name]], tmp_path)
+def test_a_command_writes_its_result(name, tmp_path):
+    found = run(name, QUICK[name], tmp_path)
     assert found["benchmark"].startswith(name)
     assert found["machine"]["torch"]
     assert found["date"]
 
 
 @pytest.mark.slow
-def test_peers_are_measured_where_they_are_installed(tiny_weights, tmp_path):
+def test_peers_are_measured_where_they_are_installed(tmp_path):
     """Without their environment each is reported as failed, and ours is measured none the less."""
     python = os.environ.get("PEERS_PYTHON", sys.executable)
     quick = ["--pictures", "2", "--clients", "2", "--huge", "300", "400", "--seconds", "2", "--head-start", "0.5"]
-    arguments = ["--network", str(tiny_weights), "--model", "runner", "--peers", "naive", "mosec", "--python", python]
+    arguments = ["--network", "w4d1", "--model", "runner", "--peers", "naive", "mosec", "--python", python]
     found = run("peers", arguments + quick, tmp_path)
     assert found["servers"]["ours"]["uniform"]["statuses"] == {"200": 2}
     assert found["servers"]["naive"]["uniform"]["statuses"] == {"200": 2}
