@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from model.runner import TileRunner
 from model.tiling import Pixels, Stitcher, TilePlan, cut
@@ -52,12 +53,13 @@ class Restorer:
             return TilePlan(height, width, REFERENCE_TILE, 0)
         return TilePlan(height, width, self.runner.tile, self.runner.info.overlap)
 
-    def restore(self, rgb: Pixels, progress: Callable[[int, int], None] | None = None) -> Pixels:
-        """Restore an RGB picture, uint8 (H, W, 3) of any size from 1×1 up, as an array of the same shape.
+    def restore(self, rgb: ArrayLike, progress: Callable[[int, int], None] | None = None) -> Pixels:
+        """Restore an RGB picture of any size from 1×1 up: an array, uint8 (H, W, 3), or a PIL image of mode RGB.
 
-        progress is called with tiles done and tiles in all after each batch. Raises ValueError for another array,
-        NonFiniteTiles if the network fails on the picture.
+        Returns an array of that shape. progress is called with tiles done and tiles in all after each batch. Raises
+        ValueError for another array, NonFiniteTiles if the network fails on the picture.
         """
+        rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"the picture is {rgb.dtype} {rgb.shape}; it must be uint8 of shape (height, width, 3)")
         plan = self.plan(*rgb.shape[:2])

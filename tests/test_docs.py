@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.settings import variables
 from app.telemetry.metrics import STAGES
+from tests.e2e.server import run_server
 from tests.pictures import drawn, encoded
 
 ROOT = Path(__file__).parent.parent
@@ -73,10 +75,32 @@ def test_the_readme_has_something_to_run():
     assert blocks(README, "python")
 
 
-@pytest.mark.parametrize("target", ["serve", "test"])
-def test_the_readme_s_make_targets_exist(target):
-    assert commands(f"make {target}")
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.skipif(not (ROOT / ".venv/dev").exists(), reason="make would install first; `make test` has")
+def test_the_readme_s_make_serve_serves(tiny_weights, tmp_path):
+    """On a port of its own, with the tiniest weights."""
+    (line,) = commands("make serve")
+    command = [*line.split("#")[0].split(), "PORT={port}"]
+    with run_server(tmp_path, {"DMSR_WEIGHTS_DERAIN": str(tiny_weights)}, command=command) as server:
+        assert "<title>" in httpx.get(server.url).text
+
+
+def test_make_test_is_what_runs_here():
+    """The command cannot run itself; CI runs it, and with it this."""
+    assert commands("make test")
+    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", commands("docker compose"))
+def test_the_readme_s_compose_files_are_those_that_the_smoke_test_runs(command):
+    """`deploy/smoke` runs them with a real engine, the GPU's with COMPOSE_FILE as its head says."""
+    file = re.search(r"-f (\S+)", command)
+    assert (file[1] if file else "docker-compose.yml") in (ROOT / "deploy/smoke").read_text()
+    assert " up -d" in command
+
+
+def test_every_command_of_the_readme_is_run_by_one_of_these():
+    kinds = ("make serve", "make test", "docker compose", "curl", ".venv/bin/dmsr")
+    assert [line for line in commands("") if line and not line.startswith(kinds)] == []
 
 
 def test_links_between_the_docs_lead_somewhere():

@@ -14,7 +14,7 @@ MODEL = [
     ["model.blocks"],
     ["model.network"],
     ["model.checkpoint", "model.catalog", "model.convert"],
-    ["model.tiling", "model.graphs", "model.runner"],
+    ["model.tiling", "model.graphs", "model.processor", "model.runner"],
     ["model.restorer", "model"],
     ["model.dataset", "model.degrade"],
     ["model.evaluation"],

@@ -1,5 +1,7 @@
 """`dmsr doctor`: what this machine would do, said before anybody waits for it."""
 
+import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +27,7 @@ def doctor(
 
     from model.catalog import Catalog
     from model.checkpoint import WeightsError, file_sha256, read_info
+    from model.processor import prepare
     from model.runner import resolve_device
     from model.tiling import TilePlan
 
@@ -37,11 +40,11 @@ def doctor(
         fail("there are no weights; --weights names a file")
     console = Console(soft_wrap=True)
     table = Table(show_header=False)
-    table.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
-    table.add_row("device", torch.cuda.get_device_name(where) if where.type == "cuda" else str(where))
-    if where.type == "cuda":
-        free, total = torch.cuda.mem_get_info(where)
-        table.add_row("device memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    on_gpu = where.type == "cuda"
+    table.add_row("torch", torch.__version__)
+    table.add_row("device", torch.cuda.get_device_name(where) if on_gpu else f"{where}, {prepare()} threads")
+    free, total = torch.cuda.mem_get_info(where) if on_gpu else _host_memory()
+    table.add_row("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     for task, path in chosen:
         runner = load_restorer(task, path, device).runner
         runner.warm_up()
@@ -54,7 +57,17 @@ def doctor(
         table.add_row(task, f"{path.name}, sha256 {file_sha256(path)[:12]}, {runner.precision}")
         table.add_row("tiles", f"{runner.tile} px, overlap {runner.info.overlap}, batches of {runner.max_tiles}")
         table.add_row("speed", f"{rate:.1f} tiles a second; a 1080p picture ({tiles} tiles) takes {tiles / rate:.1f} s")
+    peak = (
+        torch.cuda.max_memory_reserved(where) if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    table.add_section()
+    table.add_row("taken", f"{peak / 2**30:.1f} GiB at the most, by this process")
     console.print(table)
+
+
+def _host_memory() -> tuple[int, int]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
 
 
 def _default_weights(catalog: "Catalog", device_type: str) -> list[tuple[str, Path]]:

@@ -22,6 +22,7 @@ from model.dataset import Mixture, Pair
 from model.degrade import Picture
 from model.evaluation.protocol import Report, evaluate
 from model.network import DMSR
+from model.processor import prepare
 from model.restorer import Restorer
 from model.runner import TileRunner, resolve_device, resolve_precision
 from model.training.averaging import MovingAverage, estimate_statistics
@@ -75,6 +76,8 @@ class Trainer:
         self.minutes, self.save_minutes, self.validate_minutes = minutes, save_minutes, validate_minutes
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
+        if self.device.type == "cpu":
+            prepare()
         torch.manual_seed(recipe.seed)
         network = DMSR(recipe.network)
         if init is not None:

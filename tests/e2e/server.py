@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,25 +50,32 @@ def free_port() -> int:
 
 
 @contextmanager
-def run_server(folder: Path, environment: Mapping[str, str], wait_for: str = "/readyz") -> Iterator[Server]:
+def run_server(
+    folder: Path,
+    environment: Mapping[str, str],
+    wait_for: str = "/readyz",
+    command: Sequence[str] = (sys.executable, "-m", "app.cli", "serve", "--port", "{port}"),
+) -> Iterator[Server]:
     """Start a server with these DMSR_* variables, wait until `wait_for` answers 200, and stop it at the end."""
     port = free_port()
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("DMSR_")}
     log_path = folder / f"server-{port}.log"
     with open(log_path, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve", "--port", str(port)],
+            [word.format(port=port) for word in command],
             cwd=ROOT,
             env=inherited | DEFAULTS | environment,
             stderr=log,
             stdout=log,
+            start_new_session=True,
         )
     server = Server(f"http://127.0.0.1:{port}", process, log_path)
     try:
         _await_answer(server, wait_for)
         yield server
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from model import Restorer
 from model.checkpoint import WeightsError
@@ -24,6 +25,13 @@ def test_the_input_is_left_alone(restorer):
     image.flags.writeable = False
     restorer.restore(image)
     assert (image == 9).all()
+
+
+def test_a_pil_image_is_as_good_as_an_array(restorer):
+    image = np.random.default_rng(0).integers(0, 256, (70, 80, 3), np.uint8)
+    assert np.array_equal(restorer.restore(Image.fromarray(image)), restorer.restore(image))
+    with pytest.raises(ValueError, match="must be uint8 of shape"):
+        restorer.restore(Image.fromarray(image).convert("L"))
 
 
 def test_progress_counts_tiles_to_the_end(restorer):

@@ -1,9 +1,12 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from model.checkpoint import CheckpointInfo
+from model.network import DMSR
 from model.runner import NonFiniteTiles, TileRunner, resolve_device, resolve_precision
 
 
@@ -157,6 +160,21 @@ def test_impossible_devices_are_named(device):
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match="fp8"):
         resolve_precision("fp8", torch.device("cpu"))
+
+
+def test_bf16_casts_the_weights_once_and_changes_nothing_else(tiny_config, monkeypatch):
+    """Equal to autocast of the float32 network, and float32 is still there for what is not finite in bf16."""
+    monkeypatch.setattr("model.runner.resolve_precision", lambda *_: "bf16")
+    torch.manual_seed(0)
+    network, batch = DMSR(tiny_config).eval(), tiles(2)
+    x = torch.from_numpy(batch).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted = copy.deepcopy(network).to(memory_format=torch.channels_last)(x)[0].float()
+    subject = TileRunner(network, CheckpointInfo(tiny_config, "derain", tile=64), device="cpu")
+    difference = subject.run(batch).astype(float) - wanted.clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(difference).max() == 0
+    assert {p.dtype for p in subject._network.parameters()} == {torch.float32}
+    assert subject._fast.conv_first.weight.dtype == torch.bfloat16
 
 
 def test_fp32_is_fp32():
