@@ -7,7 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import networks, report, roofline
-from benchmarks.plain import PlainRunner
+from benchmarks.plain import PlainRunner, plain_process
 from benchmarks.timing import interleaved
 from model.runner import TileRunner
 from tests.pictures import drawn
@@ -32,14 +32,15 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
 
     contenders: dict[tuple[str, int], Callable[[], object]] = {}
     for count in batches:
-        contenders["plain", count] = lambda count=count: plain.run(tiles[:count])
+        contenders["plain", count] = lambda count=count: released(tiles[:count])
         if not on_gpu or count <= chosen:  # above the chosen batch there are no graphs
             contenders["runner", count] = lambda count=count: run(count)
     if on_gpu:
         eager = without_graphs(*networks.build(name), chosen)
         contenders["runner_without_graphs", chosen] = lambda: eager.run(tiles[:chosen])
     peaks = [roofline.peaks(runner.device, runner.precision)]
-    each = {key: seconds / key[1] for key, seconds in interleaved(contenders, rounds).items()}
+    with plain_process(name, plain.device.type) as released:
+        each = {key: seconds / key[1] for key, seconds in interleaved(contenders, rounds).items()}
     best = {who: min(taken for (name, _), taken in each.items() if name == who) for who, _ in each}
     peaks.append(roofline.peaks(runner.device, runner.precision))
     figures: dict[str, object] = {
@@ -54,7 +55,7 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
     if profiled:
         figures["profile"] = {
             "plain": operator_shares(lambda: plain.run(tiles[:1]), on_gpu),
-            "runner": operator_shares(lambda: run(min(chosen, max(batches))), on_gpu),
+            "runner": operator_shares(lambda: run(chosen if on_gpu else 1), on_gpu),
         }
     return figures
 

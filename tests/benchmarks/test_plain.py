@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from benchmarks.plain import PlainRunner, PlainSPGA, plain_network
+from benchmarks import networks
+from benchmarks.plain import PlainRunner, PlainSPGA, plain_network, plain_process
 from model.config import DMSRConfig
 from model.network import DMSR
 from model.spatial import SPGA
@@ -50,3 +51,11 @@ def test_it_runs_tiles_as_the_runner_does():
     difference = np.abs(plain.run(tiles).astype(int) - runner.run(tiles))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-2
+
+
+def test_its_own_process_answers_the_same(tiny_weights):
+    tiles = np.stack([drawn(64, 64, seed) for seed in range(2)])
+    here = PlainRunner(networks.build(str(tiny_weights))[0])
+    with plain_process(str(tiny_weights), "cpu") as run:
+        difference = np.abs(run(tiles).astype(int) - here.run(tiles))
+    assert difference.max() <= 1
