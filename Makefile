@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow test-web test-ray audit lint format clean
+.PHONY: serve test test-slow test-web test-ray bench performance audit lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
@@ -26,6 +26,24 @@ test-web: .venv/dev
 # The Serve application on a cluster of two nodes, which are processes of this machine
 test-ray: .venv/ray
 	$(BIN)/python -m pytest tests/deploy -m ray
+
+# One measurement: make bench BENCH=tiles ARGS='--network w48d16 --profile'; docs/performance.md lists them all.
+bench: .venv/dev $(if $(filter peers,$(BENCH)),.venv/peers/ready)
+	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+# Every measurement, one after the other, and then the tables of docs/performance.md from what they wrote.
+MEASUREMENTS := "tiles --profile" "tiles --network w48d16 --profile --rounds 3" "start" "memory" "stages" "load" "load --network w48d16" "batching" \
+	"batching --network w16d4" "flood" "overload" "peers --model plain" "peers --model runner"
+performance: .venv/dev .venv/peers/ready
+	for bench in $(MEASUREMENTS); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
+	$(BIN)/python -m benchmarks.tables
+
+# The peers want other versions of what the service uses, so they have an environment of their own.
+.venv/peers/ready: .venv/torch benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	.venv/peers/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $@
 
 # Asks the advisory databases about every pinned package; needs the open network, so CI does not run it.
 audit: .venv/dev

@@ -9,17 +9,13 @@ import statistics
 import time
 
 import numpy as np
-import torch
 
 from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
 from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
 from app.telemetry.metrics import Metrics
-from benchmarks import report
-from model.checkpoint import CheckpointInfo
-from model.config import DMSRConfig
-from model.network import DMSR
+from benchmarks import networks, report
 from model.runner import TileRunner
 from model.tiling import TilePlan
 
@@ -58,14 +54,11 @@ def bare_seconds(runner: TileRunner, tiles: int) -> float:
 def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
-    parser.add_argument("--width", type=int, default=48)
-    parser.add_argument("--depth", type=int, default=16)
+    parser.add_argument("--network", default="w48d16", help="a size such as w16d4, or a weights file")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--largest", type=int, default=3_000_000, help="leave out pictures of more pixels")
     options = parser.parse_args()
-    torch.manual_seed(0)
-    config = DMSRConfig(options.width, options.depth)
-    runner = TileRunner(DMSR(config), CheckpointInfo(config, "derain"))
+    runner = TileRunner(*networks.build(options.network))
     runner.warm_up()
     sizes = [size for size in SIZES if size[0] * size[1] <= options.largest]
     plans = [TilePlan(*size, runner.tile, runner.info.overlap) for size in sizes]
@@ -77,8 +70,8 @@ def main() -> None:
         bare.append(bare_seconds(runner, tiles))
         queued.append(queue_seconds(runner, plans, pictures))
     report.write(
-        f"batching-w{options.width}d{options.depth}",
-        options.json,
+        f"batching-{networks.label(options.network)}",
+        options,
         {
             "precision": runner.precision,
             "batch": runner.max_tiles,

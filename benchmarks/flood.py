@@ -6,14 +6,12 @@ One server process; 256×256 pictures one after another, first alone, then while
 
 import asyncio
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import httpx
 
 from benchmarks import report, scrape
-from tests.e2e.server import run_server
+from benchmarks.service import serving
 from tests.pictures import drawn, encoded
 
 
@@ -61,14 +59,13 @@ async def measure(url: str, count: int, huge_size: tuple[int, int]) -> dict[str,
 def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
-    parser.add_argument("--weights", type=Path, help="deraining weights; the manifest's by default")
+    parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
     parser.add_argument("--count", type=int, default=15, help="small pictures in each half")
     parser.add_argument("--huge", type=int, nargs=2, default=(4000, 6000), metavar=("HEIGHT", "WIDTH"))
     options = parser.parse_args()
-    environment = {"DMSR_WEIGHTS_DERAIN": str(options.weights)} if options.weights else {}
-    with tempfile.TemporaryDirectory() as folder, run_server(Path(folder), environment) as server:
-        figures = asyncio.run(measure(server.url, options.count, tuple(options.huge)))
-    report.write("flood", options.json, {"weights": options.weights.stem if options.weights else "default"} | figures)
+    with serving(options.network) as service:
+        figures = asyncio.run(measure(service.url, options.count, tuple(options.huge)))
+    report.write("flood", options, figures)
 
 
 if __name__ == "__main__":

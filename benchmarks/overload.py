@@ -5,26 +5,20 @@ the ideal time. sustained: open-loop arrivals at ten times the capacity; only 20
 """
 
 import asyncio
-import random
 import statistics
-import tempfile
 import time
-from collections import Counter
-from pathlib import Path
 
 import httpx
 
-from benchmarks import report, scrape
-from tests.e2e.server import run_server
+from benchmarks import networks, report, scrape
+from benchmarks.arrivals import by_status, open_loop, poisson
+from benchmarks.load import PATIENCE_SECONDS, posting
+from benchmarks.memory import status_bytes
+from benchmarks.service import serving
+from model.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
 SIDE = 200
-
-
-def resident_bytes(pid: int) -> int:
-    """Return a process's resident memory."""
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * 4096
 
 
 async def capacity(client: httpx.AsyncClient, picture: bytes, seconds: float = 8) -> float:
@@ -74,40 +68,31 @@ async def sustained(
     client: httpx.AsyncClient, pid: int, picture: bytes, rate: float, tiles_each: int, seconds: float
 ) -> dict[str, object]:
     """Post at ten times the rate, at Poisson instants that wait for nobody."""
-    statuses: Counter[int] = Counter()
     live: list[float] = []
     memory: list[int] = []
-    rng = random.Random(0)
-
-    async def post() -> None:
-        statuses[(await client.post("/derain", content=picture)).status_code] += 1
+    post = posting(client, [picture])
 
     async def watch() -> None:
         while True:
             start = time.perf_counter()
             (await client.get("/livez")).raise_for_status()
             live.append(time.perf_counter() - start)
-            memory.append(resident_bytes(pid))
+            memory.append(status_bytes(pid, "VmRSS"))
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
-    before = await scrape.total(client, "dmsr_tiles_total")
-    start = time.perf_counter()
-    posts = []
-    due = start
-    while (now := time.perf_counter()) < start + seconds:
-        due += rng.expovariate(10 * rate)
-        await asyncio.sleep(max(0.0, due - now))
-        posts.append(asyncio.create_task(post()))
-    after = await scrape.total(client, "dmsr_tiles_total")
-    elapsed = time.perf_counter() - start
-    await asyncio.gather(*posts)
+    instants = poisson(10 * rate, seconds)
+    before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
+    answering = asyncio.create_task(open_loop(post, instants, PATIENCE_SECONDS))
+    await asyncio.sleep(seconds)  # what is served after the last instant is no longer under this load
+    after, elapsed = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter() - start
+    answers = await answering
     watching.cancel()
     settled = memory[len(memory) // 4 :]
     return {
         "seconds": round(elapsed, 1),
-        "requests": len(posts),
-        "statuses": {str(status): count for status, count in sorted(statuses.items())},
+        "requests": len(answers),
+        "statuses": by_status(answers),
         "served_over_capacity": round((after - before) / elapsed / (rate * tiles_each), 3),
         "livez_p99_seconds": round(statistics.quantiles(live, n=100)[98], 4),
         "memory_growth_bytes": settled[-1] - settled[0],
@@ -129,25 +114,17 @@ async def measure(url: str, pid: int, options: object, tiles_each: int) -> dict[
 
 def main() -> None:
     """Measure and report."""
-    from model.checkpoint import read_info
-    from model.tiling import TilePlan
-
     parser = report.parser(__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="deraining weights; small ones, to be quick")
+    parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
     parser.add_argument("--queue", type=int, default=200, help="DMSR_QUEUE_TILES")
     parser.add_argument("--seconds", type=float, default=60, help="how long the sustained part lasts")
     options = parser.parse_args()
-    info = read_info(options.weights)
+    info = networks.describe(options.network)
     tiles_each = len(TilePlan(SIDE, SIDE, info.tile, info.overlap))
-    environment = {
-        "DMSR_WEIGHTS_DERAIN": str(options.weights),
-        "DMSR_QUEUE_TILES": str(options.queue),
-        "DMSR_LIMITS_PIXELS": "500000",
-        "DMSR_LIMITS_SIDE": "2000",
-    }
-    with tempfile.TemporaryDirectory() as folder, run_server(Path(folder), environment) as server:
-        figures = asyncio.run(measure(server.url, server.process.pid, options, tiles_each))
-    report.write("overload", options.json, {"weights": options.weights.stem, "queue_tiles": options.queue} | figures)
+    limits = {"QUEUE_TILES": options.queue, "LIMITS_PIXELS": 500_000, "LIMITS_SIDE": 2000}
+    with serving(options.network, **limits) as service:
+        figures = asyncio.run(measure(service.url, service.process.pid, options, tiles_each))
+    report.write("overload", options, figures)
 
 
 if __name__ == "__main__":

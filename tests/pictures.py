@@ -1,9 +1,11 @@
-"""Pictures for the tests, all drawn by code."""
+"""Pictures for the tests and benchmarks, all drawn by code.
+
+Pillow is imported where it is used: benchmarks of the bare network draw pictures on machines without it.
+"""
 
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -17,6 +19,8 @@ def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def encoded(rgb: np.ndarray, format: str = "png", **options: object) -> bytes:
     """Encode an array as a file's bytes."""
+    from PIL import Image
+
     buffer = BytesIO()
     Image.fromarray(rgb).save(buffer, format, **options)
     return buffer.getvalue()
@@ -24,5 +28,7 @@ def encoded(rgb: np.ndarray, format: str = "png", **options: object) -> bytes:
 
 def decoded(data: bytes) -> np.ndarray:
     """Decode a file's bytes into an array."""
+    from PIL import Image
+
     with Image.open(BytesIO(data)) as image:
         return np.asarray(image)

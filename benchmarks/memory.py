@@ -1,0 +1,71 @@
+"""Memory over idle by size of picture: bytes a pixel, and what every picture costs beside.
+
+The peak is the kernel's own, so nothing between two samples is missed; Linux only. The network takes as much for one
+tile as for a thousand, so a small one serves as well.
+"""
+
+import gc
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from benchmarks import report
+from benchmarks.service import serving
+from benchmarks.stages import MEGAPIXELS, size
+from tests.pictures import drawn, encoded
+
+
+def status_bytes(pid: int, field: str) -> int:
+    """Return a field of /proc/PID/status in bytes: VmRSS now, VmHWM at its peak."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def reset_peak(pid: int) -> None:
+    """Let VmHWM start again from what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def measure(url: str, pid: int, sizes: list[tuple[int, int]], format: str) -> dict[str, object]:
+    """Post one picture of each size, from the smallest to the largest, and fit a line."""
+    rows = []
+    with httpx.Client(base_url=url, timeout=3600) as client:
+        for _ in range(3):  # what the first pictures leave behind belongs to an idle service
+            client.post("/derain", content=encoded(drawn(256, 256), format)).raise_for_status()
+        idle = status_bytes(pid, "VmRSS")
+        for height, width in sizes:
+            picture = encoded(drawn(height, width), format)
+            reset_peak(pid)
+            client.post("/derain", content=picture).raise_for_status()
+            over = status_bytes(pid, "VmHWM") - idle
+            rows.append({"pixels": height * width, "upload_bytes": len(picture), "over_idle_bytes": over})
+            gc.collect()  # of this process, which shares the machine's memory
+        left = status_bytes(pid, "VmRSS") - idle
+    slope, constant = np.polyfit([row["pixels"] for row in rows], [row["over_idle_bytes"] for row in rows], 1)
+    return {
+        "idle_bytes": idle,
+        "bytes_per_pixel": round(float(slope), 2),
+        "constant_bytes": int(constant),
+        "left_after_bytes": left,
+        "sizes": rows,
+    }
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS), help="from small to large")
+    parser.add_argument("--formats", nargs="+", default=["png", "jpeg"], help="of the uploads; answers are PNG")
+    options = parser.parse_args()
+    sizes = [size(megapixels) for megapixels in options.megapixels]
+    figures = {}
+    for format in options.formats:
+        with serving(options.network, LIMITS_BODY_BYTES=2**28) as service:  # drawn noise makes large PNG files
+            figures[format] = measure(service.url, service.process.pid, sizes, format)
+    report.write("memory", options, {"uploads": figures})
+
+
+if __name__ == "__main__":
+    main()

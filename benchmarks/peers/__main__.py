@@ -1,0 +1,208 @@
+"""Other ways to serve the same network beside ours: same pictures, same machine, one run.
+
+plain: the peers have the network as released, as someone would deploy it; ours has our runner. runner: the peers have
+our runner and tiling, too, so that only the serving differs. Workloads: uniform (256×256) and mixed sizes, so many
+requests at a time; beside: small pictures at Poisson instants while there is always one huge picture in the server.
+"""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks import networks, report
+from benchmarks.arrivals import UNANSWERED, Answer, Post, by_status, closed_loop, open_loop, poisson
+from benchmarks.load import MIXED, SMALL
+from benchmarks.process import ROOT, free_port, running, wait_until
+from benchmarks.service import START_SECONDS, serving
+from benchmarks.timing import percentiles
+from tests.pictures import drawn, encoded
+
+TINY = (128, 128)
+"""The small picture beside the huge one: one window, in both tilings."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Say how to start a peer on a port, and how it wants its pictures: in a form's field `file`, or as the body."""
+
+    arguments: tuple[str, ...]
+    path: str
+    form: bool
+
+
+PEERS = {
+    "naive": Peer(("-m", "benchmarks.peers.naive"), "/derain", True),
+    "litserve": Peer(("-m", "benchmarks.peers.with_litserve"), "/predict", True),
+    "bentoml": Peer(
+        ("-m", "bentoml", "serve", "benchmarks.peers.with_bentoml:Derain", "--host=127.0.0.1", "--port={port}"),
+        "/derain",
+        True,
+    ),
+    "mosec": Peer(("-m", "benchmarks.peers.with_mosec"), "/inference", False),
+    "ray_serve": Peer(("-m", "benchmarks.peers.with_ray_serve"), "/", False),
+}
+OURS = Peer((), "/derain", False)
+
+
+@contextlib.contextmanager
+def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[str]:
+    """Run a peer while the block runs and yield its URL, once it has restored a first picture."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "PEER_MODEL": model,
+        "PEER_NETWORK": network,
+        "PEER_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+        # Nobody is to be told of these runs.
+        "BENTOML_DO_NOT_TRACK": "True",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    picture = encoded(drawn(*TINY))
+
+    def ready() -> bool:
+        try:
+            return send(url, PEERS[name], picture).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        command = [python, *(argument.format(port=port) for argument in PEERS[name].arguments)]
+        with running(command, environment, log, stop_seconds=10) as process:
+            wait_until(ready, process, START_SECONDS, log)
+            yield url
+
+
+def send(url: str, peer: Peer, picture: bytes) -> httpx.Response:
+    """Post one picture the way a peer wants it."""
+    return httpx.post(url + peer.path, timeout=60, **body(peer, picture))
+
+
+def body(peer: Peer, picture: bytes) -> dict[str, object]:
+    """Wrap a picture the way a peer wants it."""
+    return {"files": {"file": ("picture.png", picture, "image/png")}} if peer.form else {"content": picture}
+
+
+def posting(client: httpx.AsyncClient, peer: Peer, pictures: list[bytes]) -> Post:
+    """Return what sends picture number n; a connection that breaks counts as no answer."""
+
+    async def post(number: int) -> int:
+        try:
+            answer = await client.post(peer.path, **body(peer, pictures[number % len(pictures)]))
+        except httpx.TransportError:
+            return UNANSWERED
+        return answer.status_code
+
+    return post
+
+
+def sum_up(answers: list[Answer]) -> dict[str, object]:
+    """Count and time the answers of one workload."""
+    return {"statuses": by_status(answers)} | percentiles([answer.seconds for answer in answers])
+
+
+async def measure(url: str, peer: Peer, options: object) -> dict[str, dict[str, object]]:
+    """Put one server through all workloads."""
+    figures: dict[str, dict[str, object]] = {}
+    async with httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits()) as client:
+        for workload, sizes in (("uniform", [SMALL]), ("mixed", MIXED)):
+            post = posting(client, peer, [encoded(drawn(*size)) for size in sizes])
+            seconds, answers = await closed_loop(post, options.pictures, options.clients, options.patience)
+            served = sum(answer.status == 200 for answer in answers)
+            figures[workload] = {"pictures_per_second": round(served / seconds, 4)} | sum_up(answers)
+        huge = posting(client, peer, [encoded(drawn(*options.huge), "jpeg", quality=90)])
+        small = posting(client, peer, [encoded(drawn(*TINY))])
+        huge_statuses: list[int] = []
+
+        async def keep_posting() -> None:
+            while huge_statuses.count(200) == len(huge_statuses):
+                huge_statuses.append(await huge(0))
+
+        flood = asyncio.create_task(keep_posting())
+        await asyncio.sleep(options.head_start)
+        instants = poisson(options.small_rate, options.seconds)
+        figures["beside"] = sum_up(await open_loop(small, instants, options.seconds))
+        figures["beside"]["huge_statuses"] = huge_statuses
+        flood.cancel()
+    return figures
+
+
+def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
+    """Divide ours by each peer's (throughput), and each peer's by ours (95th percentile): above 1, ours is better.
+
+    best: against the best peer. None where a peer did not answer everything.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    peers = {name: figures for name, figures in servers.items() if name != "ours" and "failed" not in figures}
+    for workload in ("uniform", "mixed"):
+        ours = servers["ours"][workload]["pictures_per_second"]
+        theirs = {name: figures[workload]["pictures_per_second"] for name, figures in peers.items()}
+        found[workload] = {name: round(ours / rate, 3) if rate else None for name, rate in theirs.items()}
+    ours = servers["ours"]["beside"]["p95_seconds"]
+    found["beside"] = {name: round(figures["beside"]["p95_seconds"] / ours, 3) for name, figures in peers.items()}
+    return with_best(found)
+
+
+def with_best(found: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Add to each workload the ratio to its best peer."""
+    for each in found.values():
+        known = (ratio for name, ratio in each.items() if name != "best" and ratio is not None)
+        each["best"] = min(known, default=None)
+    return found
+
+
+def compare(model: str, options: object, weights: str) -> dict[str, object]:
+    """Put every server through the workloads, one server after the other."""
+    with serving(weights) as service:
+        servers: dict[str, dict] = {"ours": asyncio.run(measure(service.url, OURS, options))}
+    for name in options.peers:
+        try:
+            with serving_peer(name, model, weights, options.python) as url:
+                servers[name] = asyncio.run(measure(url, PEERS[name], options))
+        except RuntimeError as error:
+            servers[name] = {"failed": str(error)}
+    return {"ratios": ratios(servers), "servers": servers}
+
+
+def merge(old: dict, new: dict[str, dict]) -> dict[str, dict]:
+    """Keep of an older result the peers that were not measured again, each with the ratio of its own run."""
+    servers = old["servers"] | new["servers"]
+    merged = {workload: old["ratios"][workload] | found for workload, found in new["ratios"].items()}
+    return {"ratios": with_best(merged), "servers": servers}
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
+    parser.add_argument("--model", choices=["plain", "runner"], required=True, help="what the peers run")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--python", default=".venv/peers/bin/python", help="of the peers' environment")
+    parser.add_argument("--pictures", type=int, default=48, help="of the uniform and of the mixed workload")
+    parser.add_argument("--clients", type=int, default=16, help="requests at a time in these two")
+    parser.add_argument("--patience", type=float, default=600, help="seconds after which they are given up")
+    parser.add_argument("--huge", type=int, nargs=2, default=(4000, 6000), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--head-start", type=float, default=3, help="seconds the huge picture is sent ahead")
+    parser.add_argument("--small-rate", type=float, default=1, help="small pictures a second beside the huge one")
+    parser.add_argument("--seconds", type=float, default=60, help="how long they arrive, and how long they wait")
+    parser.add_argument("--merge", action="store_true", help="keep the result's other peers, with their own ratios")
+    options = parser.parse_args()
+    options.python = os.path.abspath(options.python)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(networks.weights_file(options.network, Path(folder)))
+        figures = compare(options.model, options, weights)
+    name = f"peers-{options.model}-{networks.label(options.network)}"
+    if options.merge and (old := report.read(name, options)):
+        figures = merge(old, figures)
+    report.write(name, options, figures)
+
+
+if __name__ == "__main__":
+    main()

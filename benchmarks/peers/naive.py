@@ -1,0 +1,42 @@
+"""The handler everybody writes first: FastAPI, a plain `def`, which Starlette runs in one of its forty threads.
+
+FastAPI's docs advise `def` for work that blocks, and `UploadFile` for files. The plain network is called from all
+threads at once. Our runner wants one thread to itself, so its batches queue for one, request by request in turn.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+from fastapi import FastAPI, Response, UploadFile
+
+from benchmarks.peers.pictures import PORT, Restorer, decode, encode
+from model.tiling import Pixels
+
+
+class OneThread(Restorer):
+    """A Restorer whose batches all run in the same thread, first come, first served."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        self.runner, self.overlap = restorer.runner, restorer.overlap
+        self._device = ThreadPoolExecutor(1)
+
+    def run(self, tiles: Pixels) -> Pixels:
+        return self._device.submit(self.runner.run, tiles).result()
+
+
+def create_app() -> FastAPI:
+    """Load the network and build the application."""
+    app, restorer = FastAPI(), Restorer.from_environment()
+    if hasattr(restorer.runner, "warm_up"):
+        restorer = OneThread(restorer)
+
+    @app.post("/derain")
+    def derain(file: UploadFile) -> Response:
+        [restored] = restorer.restore([decode(file.file.read())])
+        return Response(encode(restored), media_type="image/png")
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(create_app(), host="127.0.0.1", port=PORT, log_level="warning")

@@ -1,0 +1,152 @@
+"""The tables of docs/performance.md, out of benchmarks/results/*.json, so that no figure is copied by hand.
+
+In the page, what stands between `<!-- NAME -->` and `<!-- end -->` is the table of that name.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.report import read
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+MISSING = "not measured"
+NETWORKS = ("w16d4", "w48d16")
+
+# Figure, bound, result, and where in the result it stands. The bounds are those of a CPU.
+WANTED = (
+    ("runner over plain network, per tile, w48d16", "≥ 4", "tiles-w48d16", "speedup_over_plain"),
+    ("runner over plain network, per tile, w16d4", "≥ 2.5", "tiles-w16d4", "speedup_over_plain"),
+    ("error of the runner, mean, 8-bit steps, w48d16", "≤ 0.3", "tiles-w48d16", "error.mean_steps"),
+    ("error of the runner, 99.9th percentile, w48d16", "≤ 3", "tiles-w48d16", "error.p999_steps"),
+    ("error of the runner, mean, 8-bit steps, w16d4", "≤ 0.3", "tiles-w16d4", "error.mean_steps"),
+    ("error of the runner, 99.9th percentile, w16d4", "≤ 3", "tiles-w16d4", "error.p999_steps"),
+    ("service over bare runner at saturation, w48d16", "≥ 0.95", "load-w48d16", "saturation.service_over_bare"),
+    ("service over bare runner at saturation, w16d4", "≥ 0.85", "load-w16d4", "saturation.service_over_bare"),
+    ("added to a 256×256 picture at idle, ms, w16d4", "≤ 10", "load-w16d4", "idle.added_median_milliseconds"),
+    ("over the best peer with the plain network, uniform", "≥ 3", "peers-plain-w16d4", "ratios.uniform.best"),
+    ("over the best peer with the plain network, mixed", "≥ 3", "peers-plain-w16d4", "ratios.mixed.best"),
+    ("over the best peer with the plain network, beside", "≥ 3", "peers-plain-w16d4", "ratios.beside.best"),
+    ("over the best peer with our runner, uniform", "≥ 0.95", "peers-runner-w16d4", "ratios.uniform.best"),
+    ("over the best peer with our runner, mixed", "≥ 1.0", "peers-runner-w16d4", "ratios.mixed.best"),
+    ("over the naive handler with our runner, beside", "≥ 1", "peers-runner-w16d4", "ratios.beside.naive"),
+    ("over LitServe with our runner, beside", "≥ 10", "peers-runner-w16d4", "ratios.beside.litserve"),
+    ("over BentoML with our runner, beside", "≥ 10", "peers-runner-w16d4", "ratios.beside.bentoml"),
+    ("over mosec with our runner, beside", "≥ 10", "peers-runner-w16d4", "ratios.beside.mosec"),
+    ("over Ray Serve with our runner, beside", "≥ 10", "peers-runner-w16d4", "ratios.beside.ray_serve"),
+    ("dearest over cheapest tile by size of picture, w16d4", "≤ 1.15", "stages-w16d4", "dearest_over_cheapest_tile"),
+    ("dearest over cheapest tile by size of picture, w4d1", "≤ 1.15", "stages-w4d1", "dearest_over_cheapest_tile"),
+    ("memory over idle, bytes a pixel, png uploads", "≤ 24", "memory", "uploads.png.bytes_per_pixel"),
+    ("memory over idle, bytes a pixel, jpeg uploads", "≤ 24", "memory", "uploads.jpeg.bytes_per_pixel"),
+    ("start to ready, s, w16d4", "≤ 8", "start-w16d4", "ready_median_seconds"),
+    ("queue over bare runner, w48d16", "≥ 0.95", "batching-w48d16", "queue_over_bare"),
+    ("queue over bare runner, w16d4", "≥ 0.85", "batching-w16d4", "queue_over_bare"),
+    ("small pictures beside a huge one, over their bound", "≤ 1", "flood", "flooded_over_bound"),
+    ("burst of ten queues, over the ideal time", "≤ 2", "overload", "burst.over_ideal"),
+)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Write a Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def wanted() -> str:
+    """Set what is wanted against what was measured."""
+    rows = []
+    for figure, bound, name, place in WANTED:
+        found: object = read(name)
+        for key in place.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        rows.append((figure, bound, MISSING if found is None else found, f"`{name}`"))
+    return table(("figure", "wanted", "measured", "result"), rows)
+
+
+def tiles() -> str:
+    """Show plain network and runner, by network and batch."""
+    rows = []
+    for name in NETWORKS:
+        figures = read(f"tiles-{name}") or {"seconds_per_tile": {}}
+        for who, seconds in figures["seconds_per_tile"].items():
+            share = figures["roofline"].get(f"{who}_percent_of_matmul_peak", "")
+            by_batch = ", ".join(f"{count}: {taken:.4g}" for count, taken in seconds.items())
+            rows.append((name, who.replace("_", " "), by_batch, f"{share}%"))
+    return table(("network", "", "seconds a tile, by batch", "of the matmul peak"), rows)
+
+
+def profile() -> str:
+    """Show what takes the runner's time, the dearest operators first."""
+    found = {name: read(f"tiles-{name}") or {} for name in NETWORKS}
+    shown = {name: list(each["profile"]["runner"].items())[:8] for name, each in found.items() if "profile" in each}
+    rows = ([f"`{key}` {share:.0%}" for key, share in row] for row in zip(*shown.values(), strict=True))
+    return table(shown, rows)
+
+
+def stages() -> str:
+    """Show the stations' shares by size of picture."""
+    rows = []
+    for name in ("w16d4", "w4d1"):
+        for row in (read(f"stages-{name}") or {"sizes": []})["sizes"]:
+            shares = (row["shares"][key] for key in ("decode", "queue", "device", "stitch", "encode", "elsewhere"))
+            rows.append((name, row["megapixels"], row["tiles"], row["seconds_per_tile"], *(f"{s:.1%}" for s in shares)))
+    head = ("network", "MP", "tiles", "s a tile", "decode", "queue", "device", "stitch", "encode", "elsewhere")
+    return table(head, rows)
+
+
+def load() -> str:
+    """Show latency at Poisson arrivals."""
+    rows = []
+    for name in NETWORKS:
+        for row in (read(f"load-{name}") or {"open_loop": []})["open_loop"]:
+            latencies = (row[f"p{percent}_seconds"] for percent in (50, 95, 99))
+            rows.append((name, row["load"], row["pictures"], row["tiles_per_second"], row["device_busy"], *latencies))
+    return table(("network", "load", "pictures", "tiles a second", "device busy", "p50 s", "p95 s", "p99 s"), rows)
+
+
+def peers() -> str:
+    """Show every server's throughput and latencies in both comparisons."""
+    rows = []
+    for model in ("plain", "runner"):
+        for name, figures in (read(f"peers-{model}-w16d4") or {"servers": {}})["servers"].items():
+            if "failed" in figures:
+                rows.append((model, name, *["failed"] * 4))
+                continue
+            rates = (figures[workload]["pictures_per_second"] for workload in ("uniform", "mixed"))
+            beside = figures["beside"]
+            late = beside["statuses"].get("0", 0)
+            p95 = f"{'≥ ' * bool(late)}{beside['p95_seconds']}"
+            rows.append((model, name.replace("_", " "), *rates, beside["p50_seconds"], p95))
+    head = ("peers have", "server", "uniform, pictures/s", "mixed, pictures/s", "beside a huge one, p50 s", "p95 s")
+    return table(head, rows)
+
+
+def runs() -> str:
+    """Say when, where and on which revision each result was measured."""
+    rows = []
+    for path in sorted(report.FOLDER.glob("*.json")):
+        found = json.loads(path.read_text())
+        machine = found["machine"]
+        where = f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}"
+        rows.append((f"`{path.stem}`", found["date"][:10], found["revision"], where))
+    return table(("result", "date", "revision", "machine"), rows)
+
+
+TABLES = {each.__name__: each for each in (wanted, tiles, profile, stages, load, peers, runs)}
+
+
+def filled(page: str) -> str:
+    """Return the page with its tables as the results have them."""
+    return re.sub(
+        r"(<!-- (\w+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}",
+        page,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))
