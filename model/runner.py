@@ -101,11 +101,14 @@ class TileRunner:
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
-        Doubling stops as soon as it no longer pays: on CPUs, whose caches small batches fit, that is after one or two
-        steps, on GPUs after a few more. Returns the seconds each batch size took.
+        Doubling stops as soon as it no longer pays: on GPUs after a few steps, on CPUs, where tiles run side by side, at
+        once, or at four tiles a thread, beyond which only noise can tell. Returns the seconds each batch size took.
         """
         seconds: dict[int, float] = {}
-        count = min(self._side_by_side.threads, self.max_tiles) if self._side_by_side else 1
+        count = 1
+        if self._side_by_side:
+            count = min(self._side_by_side.threads, self.max_tiles)
+            self.max_tiles = min(4 * self._side_by_side.threads, self.max_tiles)
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
             self._prepare(count)

@@ -151,6 +151,21 @@ def test_warm_up_finds_the_smallest_batch_near_the_best_throughput(tiny_config, 
     assert subject.max_tiles == best
 
 
+def test_on_a_cpu_the_search_starts_with_a_tile_for_each_thread_and_soon_ends(tiny_config, monkeypatch):
+    """Even where noise lets every doubling look as if it paid."""
+    monkeypatch.setattr("model.runner.prepare", lambda: 2)
+    now = 0.0
+
+    def clock():
+        nonlocal now
+        now = 0.9 * now + 1  # the next batch always seems to take less time
+        return now
+
+    subject = runner(tiny_config, lambda x: x, max_tiles=64)
+    assert list(subject.warm_up(clock)) == [2, 4, 8]
+    assert subject.max_tiles == 8
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:x"])
 def test_impossible_devices_are_named(device):
     with pytest.raises(ValueError, match=device):
