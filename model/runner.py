@@ -101,7 +101,7 @@ class TileRunner:
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
-        Doubling stops as soon as it no longer pays: on GPUs after a few steps; on CPUs, where tiles run side by side, at
+        Doubling stops as soon as it no longer pays: on GPUs after a few; on CPUs, where tiles run side by side, at
         once, or at four tiles a thread, where only noise could go on. Returns the seconds each batch size took.
         """
         seconds: dict[int, float] = {}
