@@ -83,9 +83,11 @@ async def sustained(
     watching = asyncio.create_task(watch())
     instants = poisson(10 * rate, seconds)
     before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
+    computed = time.process_time()
     answering = asyncio.create_task(open_loop(post, instants, PATIENCE_SECONDS))
     await asyncio.sleep(seconds)  # what is served after the last instant is no longer under this load
     after, elapsed = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter() - start
+    computed = time.process_time() - computed
     answers = await answering
     watching.cancel()
     settled = memory[len(memory) // 4 :]
@@ -94,6 +96,7 @@ async def sustained(
         "requests": len(answers),
         "statuses": by_status(answers),
         "served_over_capacity": round((after - before) / elapsed / (rate * tiles_each), 3),
+        "cores_taken_by_the_clients": round(computed / elapsed, 3),
         "livez_p99_seconds": round(statistics.quantiles(live, n=100)[98], 4),
         "memory_growth_bytes": settled[-1] - settled[0],
         "memory_peak_bytes": max(memory),
