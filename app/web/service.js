@@ -32,7 +32,7 @@ export async function restore(photo, task, { key, signal, onProgress }) {
   watch(id, key, answered.signal, onProgress);
   let answer;
   try {
-    answer = await ask(`${task}?format=png`, {
+    answer = await askUntilWarm(`${task}?format=png`, {
       method: "POST",
       body: photo,
       headers: { ...headers(key), "X-Request-ID": id, "Content-Type": "application/octet-stream" },
@@ -67,6 +67,29 @@ async function watch(id, key, signal, onProgress) {
       // Progress is a courtesy: the answer itself says what went wrong.
     }
   }
+}
+
+/** Ask again while the service still loads its weights: whoever has just started it opens the page before it is ready. */
+async function askUntilWarm(path, options) {
+  for (;;) {
+    try {
+      return await ask(path, options);
+    } catch (error) {
+      if (error.slug !== "warming") throw error;
+      await pause(1000 * Math.max(error.retrySeconds, 1), options.signal);
+    }
+  }
+}
+
+/** Wait, or throw AbortError as soon as signal says so. */
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
 }
 
 async function ask(path, options) {

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import re
 import subprocess
 import time
@@ -206,6 +207,24 @@ def test_a_failure_is_told_in_plain_words_with_a_remedy(page, visits):
     page.get_by_role("button", name="Dismiss").click()
     await_mode(page, "welcome")
     assert "415" in visits.errors.pop()
+
+
+def test_a_service_that_is_still_starting_is_waited_for(page, visits):
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            route.continue_()
+        else:
+            problem = {"type": "/problems/warming", "detail": "Not yet.", "retry_after_seconds": 1}
+            route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
+
+    page.route("**/derain*", answer)
+    restored(page, photo())
+    assert len(asked) == 2
+    assert ["503" in error for error in visits.errors] == [True]  # the browser's own remark
+    visits.errors.clear()
 
 
 def test_an_unreachable_service_can_be_tried_again(page, visits):
