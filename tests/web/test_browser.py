@@ -234,7 +234,8 @@ def test_an_unreachable_service_can_be_tried_again(page, visits):
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     await_mode(page, "done")
-    assert "ERR_INTERNET_DISCONNECTED" in visits.errors.pop()
+    assert {"ERR_INTERNET_DISCONNECTED" in error for error in visits.errors} == {True}  # the icon may be asked for, too
+    visits.errors.clear()
 
 
 def test_where_a_key_is_needed_the_page_asks_for_it(visits, both_weights, tmp_path):
