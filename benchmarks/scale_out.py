@@ -129,7 +129,7 @@ def main() -> None:
         "tiles_per_second": {str(number): round(rate, 4) for number, rate in rates.items()},
         "throughput_two_over_one": round(rates[2] / rates[1], 3),
     }
-    report.write(name, options.json, common | figures)
+    report.write(name, options, common | figures)
 
 
 if __name__ == "__main__":
