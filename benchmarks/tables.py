@@ -45,6 +45,7 @@ WANTED = (
     ("queue over bare runner, w16d4", "≥ 0.85", "batching-w16d4", "queue_over_bare"),
     ("small pictures beside a huge one, over their bound", "≤ 1", "flood", "flooded_over_bound"),
     ("burst of ten queues, over the ideal time", "≤ 2", "overload", "burst.over_ideal"),
+    ("tiles served under ten times too much, over capacity", "≥ 0.9", "overload", "sustained.served_over_capacity"),
 )
 
 
