@@ -5,6 +5,7 @@ Knows nothing of networks: functions of a uint8 tensor, returning tensors with o
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -27,17 +28,20 @@ def prepare() -> int:
     return threads
 
 
-def usable_cpus(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Count the CPUs this process may use: those it may be scheduled on, and no more than its control group's quota.
 
     PyTorch starts a thread for every core of the machine, of which a container may have two.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = quota_file.read_text().split()
-        return max(1, min(cpus, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such file, or "max": no quota
+        if (groups / "cpu.max").exists():  # version 2 of control groups
+            quota, period = map(int, (groups / "cpu.max").read_text().split())
+        else:
+            quota, period = (int((groups / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+    except (OSError, ValueError):  # no such file, or "max"
         return cpus
+    return max(1, min(cpus, quota // period)) if quota > 0 else cpus
 
 
 def keep_freed_memory() -> None:
@@ -46,7 +50,7 @@ def keep_freed_memory() -> None:
     Otherwise it returns large tensors to the kernel and takes them back page by page: 1,600 to 8,000 faults a tile,
     which doubled a tile's time. Buffers over 32 MB, such as whole pictures, still go back.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, 2**30)
         mallopt(M_TOP_PAD, 2**26)  # more than a thread's heap, which would be given back as soon as it is empty

@@ -14,24 +14,25 @@ def tiles(count):
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
 
 
-@pytest.fixture
-def quota(tmp_path):
-    def write(text):
-        path = tmp_path / "cpu.max"
-        path.write_text(text)
-        return path
-
-    return write
-
-
-def test_a_control_groups_quota_counts(quota):
-    """Half a CPU is still one thread, and no quota means what the scheduler allows."""
-    free = usable_cpus(quota("max 100000\n"))
-    assert free >= 1
-    assert usable_cpus(quota("100000 100000\n")) == 1
-    assert usable_cpus(quota("50000 100000\n")) == 1
-    assert usable_cpus(quota("99900000 100000\n")) == free
-    assert usable_cpus(quota("").with_name("missing")) == free
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "50000 100000\n"}, 1),  # half a CPU is still one thread
+        ({"cpu.max": "99900000 100000\n"}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_control_groups_quota_counts(tmp_path, monkeypatch, files, cpus):
+    """In either version of control groups; without a quota all that the scheduler allows count, here three."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert usable_cpus(tmp_path) == (cpus or 3)
 
 
 def test_tiles_run_side_by_side_come_back_in_order():
