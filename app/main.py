@@ -51,7 +51,8 @@ class Service:
         self.engine = BatchingEngine(workers, queue, work, self.metrics, clock)
         self.admission = Admission(settings.queue, self.engine.tiles_per_second, clock)
         self.codecs = ThreadPoolExecutor(settings.server.codec_threads or os.cpu_count() or 1, "codec")
-        tiles = {task: (runner.tile, runner.info.overlap) for task, runner in next(iter(runners.values())).items()}
+        infos = {task: runner.info for task, runner in next(iter(runners.values())).items()}
+        tiles = {task: (info.tile, info.overlap, info.overview) for task, info in infos.items()}
         check_queue(settings, tiles)
         self.pipeline = Pipeline(
             ImageLimits(settings.limits.pixels, settings.limits.side),
@@ -167,10 +168,10 @@ def create_app(
     return app
 
 
-def check_queue(settings: Settings, tiles: Mapping[str, tuple[int, int]]) -> None:
+def check_queue(settings: Settings, tiles: Mapping[str, tuple[int, int, bool]]) -> None:
     """Raise StartError if a picture that the limits allow could never be admitted."""
-    for task, (tile, overlap) in tiles.items():
-        most = most_tiles(settings.limits.pixels, settings.limits.side, tile, overlap)
+    for task, laid in tiles.items():
+        most = most_tiles(settings.limits.pixels, settings.limits.side, *laid)
         if most > settings.queue.tiles:
             raise StartError(
                 f"a picture of DMSR_LIMITS_PIXELS={settings.limits.pixels} can need {most} tiles to {task}, "

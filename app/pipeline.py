@@ -74,7 +74,8 @@ class Restored:
 class Pipeline:
     """Lead pictures along the road.
 
-    tiles: (tile, overlap) in pixels for each task there are weights for. codecs: the threads that decode and encode.
+    tiles: a TilePlan's (tile, overlap, overview) for each task there are weights for.
+    codecs: the threads that decode and encode.
     clock: monotonic seconds, the one that deadlines are on.
     """
 
@@ -83,7 +84,7 @@ class Pipeline:
         limits: ImageLimits,
         admission: Admission,
         engine: TileEngine,
-        tiles: Mapping[str, tuple[int, int]],
+        tiles: Mapping[str, tuple[int, int, bool]],
         codecs: Executor,
         clock: Callable[[], float],
     ) -> None:

@@ -31,6 +31,7 @@ class ManifestEntry:
     depth: int
     tile: int
     overlap: int
+    overview: bool = False
     device: str = "any"
     recipe: str = ""
     revision: str = ""

@@ -29,15 +29,17 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """Tell what a weights file is: sizes, task, the window it was made for, and where it comes from.
+    """Tell what a weights file is: sizes, task, the tiles it was made for, and where it comes from.
 
-    tile and overlap in pixels; training and scores are free-form, shown to people as they stand.
+    tile, overlap (in pixels) and overview are those of a TilePlan; training and scores are free-form, shown to people
+    as they stand.
     """
 
     config: DMSRConfig
     task: str
     tile: int = 128
     overlap: int = 16
+    overview: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     licence: str = "CC-BY-NC-4.0"
@@ -70,6 +72,7 @@ class CheckpointInfo:
                 task=metadata["task"],
                 tile=int(metadata["tile"]),
                 overlap=int(metadata["overlap"]),
+                overview=json.loads(metadata.get("overview", "false")),  # not in files of the first version
                 training=json.loads(metadata["training"]),
                 scores=json.loads(metadata["scores"]),
                 licence=metadata["licence"],

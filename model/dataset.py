@@ -43,12 +43,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """Offer pairs to the mixture, drawn with a chance proportional to share; degrade makes them on the fly."""
+    """Offer pairs to the mixture, drawn with a chance proportional to share; degrade makes them on the fly.
+
+    shrink: the chance that a sample shows more of its picture than a crop of it, made smaller; up to all of it.
+    """
 
     name: str
     share: float
     pairs: Sequence[Pair]
     degrade: Degrade | None = None
+    shrink: float = 0.0
 
 
 class Mixture:
@@ -63,19 +67,23 @@ class Mixture:
         self._chances = shares / shares.sum()
 
     def sample(self, step: int, index: int, size: int) -> tuple[Picture, Picture]:
-        """Draw one (degraded, clean) crop of size × size, flipped at random both ways.
+        """Draw one (degraded, clean) crop of size × size, mirrored left to right at random.
 
-        Never turned by 90°: rain falls, and its direction is what tells a streak from a railing.
+        Never turned: rain falls, and its direction is what tells a streak from a railing; skies and far haze are above.
         """
         rng = np.random.default_rng((self.seed, step, index))
         source = self.sources[rng.choice(len(self.sources), p=self._chances)]
         pair = source.pairs[rng.integers(len(source.pairs))]
-        box, place = random_box(pair.clean, size, rng)
-        degraded, clean = pair.degraded[box], pair.clean[box]
+        shape = (size, size)
+        if source.shrink and rng.random() < source.shrink:
+            part = min(1.0, rng.uniform(0, 1.5))  # of the way from a crop to the picture; a third are all of it
+            shape = tuple(round(size * (side / size) ** part) for side in pair.clean.shape[:2])
+        box, place = random_box(pair.clean, shape, rng)
+        degraded, clean = _squeeze(pair.degraded[box], size), _squeeze(pair.clean[box], size)
         if source.degrade is not None:
             degraded, clean = source.degrade(clean, rng, place)
-        flips = tuple(slice(None, None, -1 if rng.random() < 0.5 else 1) for _ in range(2))
-        return degraded[flips], clean[flips]
+        step = -1 if rng.random() < 0.5 else 1
+        return degraded[:, ::step], clean[:, ::step]
 
     def batch(self, step: int, count: int, size: int) -> tuple[Picture, Picture]:
         """Draw a batch: two uint8 arrays (count, size, size, 3)."""
@@ -83,12 +91,20 @@ class Mixture:
         return np.stack(degraded), np.stack(clean)
 
 
-def random_box(picture: Picture, size: int, rng: np.random.Generator) -> tuple[tuple[slice, slice], Corner]:
-    """Choose a size × size crop of a picture at least that large, and tell where it lies."""
-    height, width = picture.shape[:2]
-    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-    place = (top / height, (top + size) / height, left / width, (left + size) / width)
-    return (slice(top, top + size), slice(left, left + size)), place
+def random_box(
+    picture: Picture, shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[tuple[slice, slice], Corner]:
+    """Choose a crop of (height, width) pixels of a picture at least that large, and tell where it lies."""
+    (height, width), (rows, columns) = picture.shape[:2], shape
+    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    place = (top / height, (top + rows) / height, left / width, (left + columns) / width)
+    return (slice(top, top + rows), slice(left, left + columns)), place
+
+
+def _squeeze(picture: Picture, size: int) -> Picture:
+    if picture.shape[:2] == (size, size):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def read_picture(path: Path) -> Picture:

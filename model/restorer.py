@@ -20,7 +20,7 @@ REFERENCE_TILE = 128
 class Restorer:
     """Restore pictures of any size with one network.
 
-    tiling "blend" uses the weights' own tile and overlap and the device's fast precision; "reference" is the authors'
+    tiling "blend" uses the weights' own tiles and the device's fast precision; "reference" is the authors'
     protocol: windows of 128 pixels side by side, in float32 unless another precision is asked for by name.
     """
 
@@ -51,7 +51,8 @@ class Restorer:
         """Lay the tiles for a picture of height × width pixels."""
         if self.tiling == "reference":
             return TilePlan(height, width, REFERENCE_TILE, 0)
-        return TilePlan(height, width, self.runner.tile, self.runner.info.overlap)
+        info = self.runner.info
+        return TilePlan(height, width, info.tile, info.overlap, info.overview)
 
     def restore(self, rgb: ArrayLike, progress: Callable[[int, int], None] | None = None) -> Pixels:
         """Restore an RGB picture of any size from 1×1 up: an array, uint8 (H, W, 3), or a PIL image of mode RGB.

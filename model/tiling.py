@@ -5,18 +5,39 @@ Knows nothing of networks, devices or files.
 Blending is done in integers. Along each axis the weights of all windows over a pixel sum to sixteen, so in two
 dimensions to 256, and the accumulator is 16 bits wide: exact, half the memory of float32, and independent of the order
 in which tiles come back.
+
+A window knows nothing of the scene around it, which is what haze is judged by. A plan with an overview goes on with the
+tiles of the picture made up to eight times smaller, and so forth until one tile shows all of it. Restored, each size
+decides how bright every place of the next larger one is, and leaves it the detail.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 Pixels = NDArray[np.uint8]
 
+Sides = TypeVar("Sides", int, NDArray[np.int_])
+"""One length in pixels or an array of them."""
+
 _AXIS_SUM = 16
+
+_REDUCTION = 8
+"""How much smaller an overview is at the most: a step between two tiles must be wide enough in it to be corrected."""
+
+_SMOOTHING = 1.2
+"""Standard deviation, in pixels of the overview, of the blur over what it corrects; anything finer is left alone."""
+
+_GREY = 128
+"""Stands for no correction, so that corrections of both signs fit into uint8."""
+
+_BAND_ROWS = 256
+"""Rows corrected at a time, so that no second picture's worth of memory is needed."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +48,14 @@ class TilePlan:
     only what no earlier window covers is used. overlap > 0 spaces the windows evenly, each sharing at least that many
     pixels with the next; a linear ramp of that width in the middle of the shared strip joins them.
     A picture smaller than a tile is padded by reflection; `Stitcher.image` crops the padding off again.
+    overview: where there are several windows, the tiles of the picture made smaller follow after them.
     """
 
     height: int
     width: int
     tile: int
     overlap: int
+    overview: bool = False
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -41,8 +64,20 @@ class TilePlan:
             raise ValueError(f"overlap is {self.overlap}; it must lie between 0 and a quarter of the tile, {self.tile}")
 
     def __len__(self) -> int:
-        """Count the tiles."""
+        """Count the tiles, those of all overviews among them."""
+        return self.windows + (len(self.smaller) if self.smaller else 0)
+
+    @property
+    def windows(self) -> int:
+        """Count the windows over the picture itself."""
         return len(self.rows) * len(self.columns)
+
+    @cached_property
+    def smaller(self) -> "TilePlan | None":
+        """Return the plan of the overview, or None where there is none."""
+        if not self.overview or self.windows == 1:
+            return None
+        return replace(self, height=int(_reduced(self.height, self.tile)), width=int(_reduced(self.width, self.tile)))
 
     @cached_property
     def rows(self) -> list[int]:
@@ -55,12 +90,12 @@ class TilePlan:
         return _starts(self.width, self.tile, self.overlap)
 
     def origin(self, index: int) -> tuple[int, int]:
-        """Return (top, left) of tile number `index`, counted row by row."""
+        """Return (top, left) of window number `index`, counted row by row."""
         row, column = divmod(index, len(self.columns))
         return self.rows[row], self.columns[column]
 
     def weights(self, index: int) -> NDArray[np.uint16]:
-        """Return how much each pixel of a tile counts, (tile, tile), in 256ths."""
+        """Return how much each pixel of a window counts, (tile, tile), in 256ths."""
         row, column = divmod(index, len(self.columns))
         return np.multiply.outer(self._row_weights[row], self._column_weights[column])
 
@@ -73,24 +108,53 @@ class TilePlan:
         return _axis_weights(self.columns, self.tile, self.overlap)
 
 
-def most_tiles(pixels: int, side: int, tile: int, overlap: int) -> int:
+def most_tiles(pixels: int, side: int, tile: int, overlap: int, overview: bool = False) -> int:
     """Return the most tiles that a picture within a limit of pixels and of the longer side can need."""
-    most, stride = 1, tile - overlap
-    for columns in range(1, _count(side, tile, overlap) + 1):
-        # The narrowest picture with so many columns leaves the most pixels for its height.
-        width = 1 if columns == 1 else overlap + (columns - 1) * stride + 1
-        height = min(side, pixels // width)
-        if height:
-            most = max(most, columns * _count(height, tile, overlap))
-    return most
+    widths = np.arange(1, min(side, pixels) + 1)
+    heights = np.minimum(side, pixels // widths)
+    tiles = windows = _count(heights, tile, overlap) * _count(widths, tile, overlap)
+    while overview and windows.max() > 1:
+        heights, widths = _reduced(heights, tile), _reduced(widths, tile)
+        windows = (windows > 1) * _count(heights, tile, overlap) * _count(widths, tile, overlap)
+        tiles = tiles + windows
+    return int(tiles.max())
 
 
 def cut(image: Pixels, plan: TilePlan, index: int) -> Pixels:
     """Take tile number `index` out of an image (H, W, 3) as (tile, tile, 3), reflected where the image is too small."""
+    sizes = [image.shape[:2]]
+    while index >= plan.windows:
+        index, plan = index - plan.windows, plan.smaller
+        sizes.append((plan.height, plan.width))
     top, left = plan.origin(index)
-    window = image[top : top + plan.tile, left : left + plan.tile]
+    window = _part(image, sizes, slice(top, top + plan.tile), slice(left, left + plan.tile))
     missing = [(0, plan.tile - window.shape[0]), (0, plan.tile - window.shape[1]), (0, 0)]
     return np.pad(window, missing, mode="reflect") if any(end for _, end in missing) else window
+
+
+def shrink(image: Pixels, height: int, width: int) -> Pixels:
+    """Make an image smaller, each pixel the mean of its share of rows and columns; along a shorter side, repeat."""
+    return _part(image, [image.shape[:2], (height, width)], slice(0, height), slice(0, width))
+
+
+def _part(image: Pixels, sizes: list[tuple[int, int]], rows: slice, columns: slice) -> Pixels:
+    """Return rows × columns of an image shrunk from size to size, of which only what they need is looked at."""
+    *larger, (height, width) = sizes
+    if not larger:
+        return image[rows, columns]
+    row_edges, column_edges = _edges(larger[-1][0], height, rows), _edges(larger[-1][1], width, columns)
+    source = _part(image, larger, slice(row_edges[0], row_edges[-1]), slice(column_edges[0], column_edges[-1]))
+    # Row by row, because np.add.reduceat takes twenty times as long along the first axis.
+    shares = pairwise(row_edges - row_edges[0])
+    total = np.stack([source[first : max(end, first + 1)].sum(axis=0, dtype=np.uint32) for first, end in shares])
+    total = np.add.reduceat(total, column_edges[:-1] - column_edges[0], axis=1)
+    count = np.multiply.outer(*(np.maximum(np.diff(edges), 1) for edges in (row_edges, column_edges)))[:, :, None]
+    return ((total + count // 2) // count).astype(np.uint8)
+
+
+def _edges(length: int, shorter: int, part: slice) -> NDArray[np.intp]:
+    """Return where, of `length` pixels, the share of each pixel of a part begins, and where that of the last ends."""
+    return np.arange(part.start, min(part.stop, shorter) + 1) * length // shorter
 
 
 class Stitcher:
@@ -101,10 +165,14 @@ class Stitcher:
         height, width = max(plan.height, plan.tile), max(plan.width, plan.tile)
         self._sum = np.zeros((height, width, 3), np.uint16)
         self._missing = set(range(len(plan)))
+        self._smaller = Stitcher(plan.smaller) if plan.smaller else None
 
     def add(self, index: int, tile: Pixels) -> None:
         """Blend in the restored tile number `index`, (tile, tile, 3); each exactly once."""
         self._missing.remove(index)
+        if index >= self.plan.windows:
+            self._smaller.add(index - self.plan.windows, tile)
+            return
         top, left = self.plan.origin(index)
         window = self._sum[top : top + self.plan.tile, left : left + self.plan.tile]
         window += tile * self.plan.weights(index)[:, :, None]
@@ -115,11 +183,32 @@ class Stitcher:
         total = self._sum[: self.plan.height, : self.plan.width]
         total += _AXIS_SUM**2 // 2
         total >>= 8
-        return total.astype(np.uint8)
+        image = total.astype(np.uint8)
+        if self._smaller is not None:
+            _correct(image, self._smaller.image())
+        return image
 
 
-def _count(length: int, tile: int, overlap: int) -> int:
-    return 1 if length <= tile else -(-(length - overlap) // (tile - overlap))
+def _correct(image: Pixels, overview: Pixels) -> None:
+    """Shift the brightness of an image, in place, to that of its overview."""
+    (height, width), size = image.shape[:2], overview.shape[:2]
+    shift = overview.astype(np.int16) - shrink(image, *size) + _GREY
+    small = Image.fromarray(shift.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(_SMOOTHING))
+    for top in range(0, height, _BAND_ROWS):
+        band = image[top : top + _BAND_ROWS]
+        box = (0, top * size[0] / height, size[1], (top + len(band)) * size[0] / height)
+        shift = np.asarray(small.resize((width, len(band)), Image.Resampling.BILINEAR, box), np.int16) - _GREY
+        band[:] = (band + shift).clip(0, 255)
+
+
+def _count(length: Sides, tile: int, overlap: int) -> Sides:
+    """Count the windows along a side."""
+    return 1 + (length > tile) * (-(-(length - tile) // (tile - overlap)))
+
+
+def _reduced(length: Sides, tile: int) -> Sides:
+    """Return the side of the overview of a side."""
+    return np.maximum(tile, -(-length // _REDUCTION))
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:

@@ -38,7 +38,7 @@ HOMES = {
     "starlette": ["app.api", "app.main", "app.middleware"],
     "uvicorn": ["app.server"],
     "prometheus_client": ["app.telemetry.metrics"],
-    "PIL": ["app.imaging", "model.dataset"],
+    "PIL": ["app.imaging", "model.dataset", "model.tiling"],
     "typer": ["app.cli"],
     "rich": ["app.cli"],
     "structlog": ["app.telemetry.logs", "app.main", "app.runners", "app.server", "app.middleware", "app.api"],

@@ -12,7 +12,10 @@ from model.runner import TileRunner
 
 
 class ModelCard(BaseModel):
-    """Describe one network on one device; tile and overlap in pixels, scores as measured when it was trained."""
+    """Describe one network on one device; scores as measured when it was trained.
+
+    tile, overlap: in pixels. overview: a picture larger than a tile takes one more, which shows all of it.
+    """
 
     task: str = Field(examples=["derain"])
     weights: str = Field(examples=["derain-w16d4"])
@@ -21,6 +24,7 @@ class ModelCard(BaseModel):
     depth: int
     tile: int
     overlap: int
+    overview: bool
     device: str = Field(examples=["cuda:0"])
     precision: str = Field(examples=["bfloat16"])
     scores: dict[str, Any]
@@ -38,6 +42,7 @@ def describe(runner: TileRunner) -> ModelCard:
         depth=info.config.depth,
         tile=info.tile,
         overlap=info.overlap,
+        overview=info.overview,
         device=str(runner.device),
         precision=runner.precision,
         scores=info.scores,

@@ -39,7 +39,7 @@ def convert(
         else:
             state_dict, config = from_authors(read_authors_file(source))
             history = {"summary": training} if training else {}
-            sha256 = save_checkpoint(target, state_dict, CheckpointInfo(config, task, tile, overlap, history))
+            sha256 = save_checkpoint(target, state_dict, CheckpointInfo(config, task, tile, overlap, training=history))
             typer.echo(f"{target}: {task}, width {config.width}, depth {config.depth}, sha256 {sha256}")
     except (ConversionError, WeightsError, ValueError, OSError) as error:
         fail(str(error))

@@ -29,7 +29,6 @@ def doctor(
     from model.checkpoint import WeightsError, file_sha256, read_info
     from model.processor import prepare
     from model.runner import resolve_device
-    from model.tiling import TilePlan
 
     try:
         where = resolve_device(device)
@@ -46,13 +45,14 @@ def doctor(
     free, total = torch.cuda.mem_get_info(where) if on_gpu else _host_memory()
     table.add_row("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     for task, path in chosen:
-        runner = load_restorer(task, path, device).runner
+        restorer = load_restorer(task, path, device)
+        runner = restorer.runner
         runner.warm_up()
         batch = np.full((runner.max_tiles, runner.tile, runner.tile, 3), 127, np.uint8)
         start = time.perf_counter()
         runner.run(batch)
         rate = runner.max_tiles / (time.perf_counter() - start)
-        tiles = len(TilePlan(1080, 1920, runner.tile, runner.info.overlap))
+        tiles = len(restorer.plan(1080, 1920))
         table.add_section()
         table.add_row(task, f"{path.name}, sha256 {file_sha256(path)[:12]}, {runner.precision}")
         table.add_row("tiles", f"{runner.tile} px, overlap {runner.info.overlap}, batches of {runner.max_tiles}")

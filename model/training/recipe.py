@@ -43,7 +43,8 @@ class SourceSpec:
 
     path: one folder or several. share: how often it is drawn, beside the others' shares. take: which of its files, as
     dataset.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
-    heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene.
+    heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene. shrink: the chance that
+    clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class SourceSpec:
     layers_take: str = "all"
     heavy: float = 0.35
     markings: float = 0.0
+    shrink: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,10 @@ class ValidationSpec:
 class Recipe:
     """Say how to train one file of weights.
 
+    tile, overlap, overview: how the weights will be used; see TilePlan.
     steps: length of the run, unless the command line sets a wall time instead.
-    calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew.
+    calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew; 0 trains with the
+        statistics of the weights it begins from and keeps them.
     """
 
     task: str
@@ -86,6 +90,7 @@ class Recipe:
     phases: tuple[Phase, ...]
     sources: tuple[SourceSpec, ...]
     validations: tuple[ValidationSpec, ...] = ()
+    overview: bool = False
     seed: int = 0
     calibration_crops: int = 400
 

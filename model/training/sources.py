@@ -58,7 +58,7 @@ def _source(spec: SourceSpec, data: Path, crop: int, load_photos: Callable[..., 
     if spec.kind == "layers":
         rainy = [pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take, crop)]
         return Source(name, spec.share, photos, lift_rain(rainy))
-    return Source(name, spec.share, photos, _degrade(spec.kind, spec.heavy, spec.markings))
+    return Source(name, spec.share, photos, _degrade(spec.kind, spec.heavy, spec.markings), spec.shrink)
 
 
 def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
@@ -81,7 +81,7 @@ def lift_rain(rainy: Sequence[Pair]) -> Degrade:
 
     def degrade(clean: Picture, rng: np.random.Generator, _: Corner) -> tuple[Picture, Picture]:
         pair = rainy[rng.integers(len(rainy))]
-        box, _ = random_box(pair.clean, clean.shape[0], rng)
+        box, _ = random_box(pair.clean, clean.shape[:2], rng)
         # Streaks are grey; where the photo below is near white they are cut short in all channels but the darkest.
         layer = (pair.degraded[box].astype(np.int16) - pair.clean[box]).max(axis=2, keepdims=True)
         if rng.random() < 0.5:

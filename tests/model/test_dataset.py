@@ -111,6 +111,34 @@ def test_both_pictures_of_a_sample_are_cropped_and_flipped_alike():
     assert np.array_equal(degraded, 255 - clean)
 
 
+def test_samples_may_show_up_to_all_of_a_picture():
+    """With shrink 1 every sample shows at least a crop, a third of them the whole scene, as the degrader is told."""
+    places = []
+
+    def watch(clean, _rng, place):
+        places.append(place)
+        return clean, clean
+
+    picture = noise(256, 512)
+    mixture = Mixture([Source("a", 1, [Pair("a", picture, picture)], watch, shrink=1)], 0)
+    assert mixture.batch(0, 90, 64)[0].shape == (90, 64, 64, 3)
+    whole = sum(place == (0, 1, 0, 1) for place in places) / len(places)
+    assert whole == pytest.approx(1 / 3, abs=0.12)
+    assert all(bottom - top >= 0.25 and right - left >= 0.125 for top, bottom, left, right in places)
+    squeezed = mixture.sample(0, next(i for i, place in enumerate(places) if place == (0, 1, 0, 1)), 64)[1]
+    expected = np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BILINEAR))
+    assert any(np.array_equal(squeezed, one) for one in (expected, expected[:, ::-1]))
+
+
+def test_crops_are_mirrored_but_never_upside_down():
+    rows = np.repeat(np.arange(64, dtype=np.uint8)[:, None, None], 64, axis=1).repeat(3, axis=2)
+    columns = rows.transpose(1, 0, 2)
+    both = [np.stack([rows[..., 0], columns[..., 0], columns[..., 0]], axis=2)]
+    degraded, _ = Mixture([Source("a", 1, [Pair("a", both[0], both[0])])], 0).batch(0, 20, 64)
+    assert (degraded[:, 0, :, 0] == 0).all()
+    assert {int(first) for first in degraded[:, 0, 0, 1]} == {0, 63}
+
+
 def test_shares_decide_how_often_a_source_is_drawn():
     white, black = (
         Source(n, s, [Pair(n, *[np.full((64, 64, 3), v, np.uint8)] * 2)])

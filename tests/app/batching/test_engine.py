@@ -5,9 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 
+from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, DeviceLost, Draining, RestorationFailed
 from model.runner import DeviceFault, NonFiniteTiles
-from tests.app.batching.fakes import Clock, FakeEngine, FakeRunner, job, values
+from model.tiling import TilePlan
+from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, values
 
 
 def run(scenario):
@@ -32,6 +34,18 @@ def test_a_job_comes_back_whole():
             assert fake.tiles("done") == 10
             assert runner.batches == [4, 4, 2]
             assert fake.engine.jobs == []
+
+    run(scenario)
+
+
+def test_the_tiles_of_overviews_go_the_same_way():
+    async def scenario():
+        image = np.random.default_rng(0).integers(0, 256, (TILE * 3, TILE * 10, 3), np.uint8)
+        mine = TileJob("dehaze", image, TilePlan(*image.shape[:2], TILE, 16, overview=True))
+        async with FakeEngine(FakeRunner()) as fake:
+            await fake.engine.run(mine)
+            assert fake.tiles("done", "dehaze") == mine.tiles_total == 4 * 13 + 2 + 1
+            assert np.array_equal(mine.stitch(), image)
 
     run(scenario)
 

@@ -97,6 +97,28 @@ def test_training_goes_on_from_given_weights(recipe, mixture, tmp_path, tiny_wei
         assert torch.equal(trainer.network.state_dict()[key], value), key
 
 
+def test_without_calibration_the_statistics_of_the_given_weights_are_kept(recipe, mixture, tmp_path, tiny_weights):
+    """In training, in what is validated and shipped, and across a stop; all other tensors learn."""
+    kept = dataclasses.replace(recipe, calibration_crops=0)
+    run(kept, mixture, tmp_path, stop_at=2, init=tiny_weights)
+    run(kept, mixture, tmp_path, init=tiny_weights)
+    before, after = (load_file(path) for path in (tiny_weights, tmp_path / "latest.safetensors"))
+    statistics = {key for key in before if "running" in key or "num_batches" in key}
+    assert statistics
+    assert {key for key in before if torch.equal(before[key], after[key])} == statistics
+
+
+def test_without_calibration_there_must_be_weights_to_begin_from(recipe, mixture, tmp_path):
+    with pytest.raises(ValueError, match="name some with --init"):
+        run(dataclasses.replace(recipe, calibration_crops=0), mixture, tmp_path)
+
+
+def test_the_weights_say_how_they_are_to_be_tiled(recipe, mixture, tmp_path):
+    run(dataclasses.replace(recipe, steps=1, overview=True), mixture, tmp_path)
+    info = load_checkpoint(tmp_path / "latest.safetensors")[1]
+    assert (info.tile, info.overlap, info.overview) == (64, 16, True)
+
+
 def test_steps_that_are_not_finite_are_skipped_and_counted(recipe, mixture, tmp_path, monkeypatch):
     trainer = Trainer(recipe, mixture, {}, tmp_path, device="cpu", precision="fp32")
     before = {key: value.clone() for key, value in trainer.average.values.items()}
