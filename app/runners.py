@@ -26,6 +26,8 @@ def load_runners(settings: Settings) -> dict[str, dict[str, TileRunner]]:
     for device in devices:
         tasks = runners.setdefault(str(device), {})
         for task in TASKS:
+            if getattr(settings.weights, task) == "none":
+                continue
             path, sha256 = find_weights(settings, task, device.type)
             if path is None:
                 _log.warning("no weights", task=task, remedy=f"set DMSR_WEIGHTS_{task.upper()}")

@@ -27,8 +27,12 @@ class _Group(BaseModel):
 class WeightsSettings(_Group):
     """Choose the weights files."""
 
-    derain: Path | None = Field(None, description="weights file for /derain; default: the manifest's choice")
-    dehaze: Path | None = Field(None, description="weights file for /dehaze; default: the manifest's choice")
+    derain: Path | Literal["none"] | None = Field(
+        None, description="weights file for /derain, or none to serve without it; default: the manifest's choice"
+    )
+    dehaze: Path | Literal["none"] | None = Field(
+        None, description="weights file for /dehaze, or none to serve without it; default: the manifest's choice"
+    )
 
 
 class RunnerSettings(_Group):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from app.settings import Settings, SettingsError, variables
@@ -33,6 +35,13 @@ def test_an_empty_variable_is_the_default(monkeypatch):
     """Compose files pass unset variables on as empty ones."""
     monkeypatch.setenv("DMSR_WEIGHTS_DERAIN", "")
     assert Settings.from_environment().weights.derain is None
+
+
+def test_a_task_may_be_left_out(monkeypatch):
+    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "none")
+    assert Settings.from_environment().weights.dehaze == "none"
+    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "./none")
+    assert Settings.from_environment().weights.dehaze == Path("none")
 
 
 def test_a_misspelt_variable_is_named(monkeypatch):

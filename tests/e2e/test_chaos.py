@@ -15,7 +15,11 @@ CLIENTS = 40
 def test_everybody_who_stays_is_answered(tiny_weights, tmp_path):
     rng = random.Random(1)
     pictures = [encoded(drawn(rng.randint(1, 300), rng.randint(1, 300), seed)) for seed in range(8)]
-    settings = {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_SERVER_DRAIN_SECONDS": "5"}
+    settings = {
+        "DMSR_WEIGHTS_DERAIN": str(tiny_weights),
+        "DMSR_WEIGHTS_DEHAZE": "none",
+        "DMSR_SERVER_DRAIN_SECONDS": "5",
+    }
 
     async def storm(server):
         async with httpx.AsyncClient(

@@ -173,7 +173,11 @@ def test_no_weights_is_503(client):
 
 def test_warming_and_draining_are_503(slow_weights, tmp_path):
     """At its start the service lives and takes no work; when it stops it finishes what it has and takes no more."""
-    environment = {"DMSR_WEIGHTS_DERAIN": str(slow_weights), "DMSR_RUNNER_MAX_TILES": "2"}
+    environment = {
+        "DMSR_WEIGHTS_DERAIN": str(slow_weights),
+        "DMSR_WEIGHTS_DEHAZE": "none",
+        "DMSR_RUNNER_MAX_TILES": "2",
+    }
     with run_server(tmp_path, environment, wait_for="/livez") as server, httpx.Client(base_url=server.url) as client:
         check_problem(client.post("/derain", content=PHOTO), 503, "warming")
         assert client.get("/readyz").status_code == 503
