@@ -33,6 +33,9 @@ _REDUCTION = 8
 _SMOOTHING = 1.2
 """Standard deviation, in pixels of the overview, of the blur over what it corrects; anything finer is left alone."""
 
+_MARGIN = 2
+"""Pixels along an overview's border that are not believed: a network knows less there, and each is many of the picture."""
+
 _GREY = 128
 """Stands for no correction, so that corrections of both signs fit into uint8."""
 
@@ -193,6 +196,7 @@ def _correct(image: Pixels, overview: Pixels) -> None:
     """Shift the brightness of an image, in place, to that of its overview."""
     (height, width), size = image.shape[:2], overview.shape[:2]
     shift = overview.astype(np.int16) - shrink(image, *size) + _GREY
+    shift = np.pad(shift[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN], ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), "edge")
     small = Image.fromarray(shift.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(_SMOOTHING))
     for top in range(0, height, _BAND_ROWS):
         band = image[top : top + _BAND_ROWS]
