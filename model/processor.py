@@ -6,8 +6,10 @@ Knows nothing of networks: functions of a uint8 tensor, returning tensors with o
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from heapq import heappop, heappush
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """glibc's numbers for the parameters of mallopt(3); all three are counted in bytes."""
+
+COMPANY_SECONDS = 0.001
+"""How long tiles that would get several threads each wait for others: one picture's come from several threads."""
 
 
 def prepare() -> int:
@@ -58,31 +63,59 @@ def keep_freed_memory() -> None:
 
 
 class SideBySide:
-    """Run a function on tiles, one thread a tile, instead of all threads on one batch.
+    """Run functions on tiles, each tile with its share of the threads, instead of all threads on one batch.
 
-    Threads that share a layer wait for each other at its end, hundreds of times a tile; threads with a tile each wait
-    once. On two idle cores that makes 0.088 s of 0.110; with other processes on the cores several times as much.
+    Threads that share a layer wait for each other at its end, hundreds of times a tile; threads with a tile each never
+    do. On two idle cores that makes 0.088 s of 0.110; with other processes on the cores several times as much. So a
+    tile alone gets all threads, and under load each gets one. Any number of threads may call `run` at once; their tiles
+    never have more threads than there are, and wait for them instead.
     """
 
-    def __init__(self, function: Function, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._function = function
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tile")
+        self._changed = threading.Condition()
+        self._tiles = 0  # running or about to
+        self._free = threads  # that no tile has
+        # A thread that has led a team keeps it. The first idle one leads, so that number n never leads more than
+        # threads / (n + 1), and all teams together stay a few times as many as the threads.
+        self._idle = list(range(threads))
+        self._leaders = [ThreadPoolExecutor(1, thread_name_prefix=f"tile-{number}") for number in self._idle]
 
-    def run(self, tiles: np.ndarray) -> tuple[Tensor, Tensor] | None:
-        """Run tiles (n, tile, tile, 3), or return None if they are too few to keep half the threads busy."""
-        if 2 * len(tiles) <= self.threads:
-            return None
-        threads = torch.get_num_threads()
+    def run(self, function: Function, tiles: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Run tiles (n, tile, tile, 3), n ≥ 1; raises what the function raises, when none of them runs any more."""
+        done: list[Future[tuple[Tensor, Tensor]]] = []
         try:
-            done = [self._pool.submit(self._run_one, tile) for tile in torch.from_numpy(tiles).split(1)]
-            wait(done)  # all of them, before one failure is raised
-            restored, finite = zip(*[future.result() for future in done], strict=True)
+            with self._changed:
+                self._tiles += len(tiles)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._tiles >= self.threads, COMPANY_SECONDS)
+            for tile in torch.from_numpy(tiles).split(1):
+                done.append(self._start(function, tile))
         finally:
-            torch.set_num_threads(threads)  # MKL keeps one number for the whole process
+            wait(done)
+            with self._changed:
+                self._tiles -= len(tiles) - len(done)
+        restored, finite = zip(*[future.result() for future in done], strict=True)
         return torch.cat(restored), torch.cat(finite)
 
+    def _start(self, function: Function, tile: Tensor) -> Future[tuple[Tensor, Tensor]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._free)
+            threads = min(self._free, max(1, self.threads // self._tiles))
+            self._free -= threads
+            leader = heappop(self._idle)
+        return self._leaders[leader].submit(self._run_one, leader, threads, function, tile)
+
     @torch.inference_mode()
-    def _run_one(self, tile: Tensor) -> tuple[Tensor, Tensor]:
-        torch.set_num_threads(1)
-        return self._function(tile)
+    def _run_one(self, leader: int, threads: int, function: Function, tile: Tensor) -> tuple[Tensor, Tensor]:
+        torch.set_num_threads(threads)  # of this thread
+        try:
+            return function(tile)
+        finally:
+            with self._changed:
+                self._tiles -= 1
+                self._free += threads
+                heappush(self._idle, leader)
+                self._changed.notify_all()
+                if not self._tiles:
+                    torch.set_num_threads(self.threads)  # the last number set is also every new thread's first

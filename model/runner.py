@@ -6,8 +6,10 @@ memory and to values that are not finite exist here once, for service, command l
 
 import contextlib
 import copy
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +44,8 @@ class DeviceFault(RuntimeError):
 class TileRunner:
     """Hold one network on one device and run batches of its tiles.
 
-    One call at a time: the caller gives each runner one thread.
-
+    at_once: calls of `run` the device gains from, and the most there may be at a time: one for each of a processor's
+    threads, else one, from one thread.
     max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
     weights, sha256: name and hash of the file it was loaded from, if it was.
@@ -53,8 +55,15 @@ class TileRunner:
     sha256 = ""
 
     def __init__(
-        self, network: DMSR, info: CheckpointInfo, device: str = "auto", precision: str = "auto", max_tiles: int = 8
+        self,
+        network: DMSR,
+        info: CheckpointInfo,
+        device: str = "auto",
+        precision: str = "auto",
+        max_tiles: int = 8,
+        beside: "TileRunner | None" = None,
     ) -> None:
+        """Take a network over; beside: another runner on the same device, with which it shares the processor."""
         self.info = info
         self.tile = info.tile
         self.device = resolve_device(device)
@@ -68,16 +77,26 @@ class TileRunner:
         self._side_by_side: SideBySide | None = None
         if self.device.type == "cuda":
             self._graphs = GraphedFunction(self._restore, self.tile, self.device)
+        elif beside:
+            self._side_by_side = beside._side_by_side
         elif (threads := prepare()) > 1:
-            self._side_by_side = SideBySide(self._restore, threads)
+            self._side_by_side = SideBySide(threads)
+        self.at_once = min(self._side_by_side.threads, max_tiles) if self._side_by_side else 1
+        self._counting = threading.Lock()
 
     @classmethod
     def load(
-        cls, path: Path, device: str = "auto", precision: str = "auto", sha256: str | None = None, max_tiles: int = 8
+        cls,
+        path: Path,
+        device: str = "auto",
+        precision: str = "auto",
+        sha256: str | None = None,
+        max_tiles: int = 8,
+        beside: "TileRunner | None" = None,
     ) -> "TileRunner":
         """Load a weights file onto a device; raises WeightsError for the file, ValueError for device or precision."""
         network, info = load_checkpoint(path, sha256)
-        runner = cls(network, info, device, precision, max_tiles)
+        runner = cls(network, info, device, precision, max_tiles, beside)
         runner.weights, runner.sha256 = path.stem, sha256 or file_sha256(path)
         return runner
 
@@ -101,14 +120,13 @@ class TileRunner:
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
-        Doubling stops as soon as it no longer pays: on GPUs after a few; on CPUs, where tiles run side by side, at
-        once, or at four tiles a thread, where only noise could go on. Returns the seconds each batch size took.
+        Doubling stops as soon as it no longer pays, on GPUs after a few. Where tiles run side by side there is nothing
+        to double: a tile for each thread is the best. Returns the seconds each batch size took.
         """
         seconds: dict[int, float] = {}
         count = 1
         if self._side_by_side:
-            count = min(self._side_by_side.threads, self.max_tiles)
-            self.max_tiles = min(4 * self._side_by_side.threads, self.max_tiles)
+            count = self.max_tiles = self.at_once
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
             self._prepare(count)
@@ -154,8 +172,9 @@ class TileRunner:
                     raise DeviceFault(str(error)) from error
                 if count == 1 or not _out_of_memory(error):
                     raise
-                self.max_tiles = count // 2
-                self.memory_splits += 1
+                with self._counting:
+                    self.max_tiles = min(self.max_tiles, count // 2)
+                    self.memory_splits += 1
                 if self._graphs:
                     self._graphs.forget_above(self.max_tiles)
             else:
@@ -172,15 +191,21 @@ class TileRunner:
     @torch.inference_mode()
     def _run_batch(self, tiles: Pixels) -> tuple[Pixels, list[int]]:
         """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        faster = self._graphs or self._side_by_side
-        restored, finite = (faster and faster.run(tiles)) or self._restore(torch.from_numpy(tiles).to(self.device))
+        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision)
         bad = torch.nonzero(~finite).flatten()
         if len(bad):
-            self.fp32_retries += len(bad)
-            again, finite = self._restore(torch.from_numpy(tiles).to(self.device)[bad.to(self.device)], "fp32")
+            with self._counting:
+                self.fp32_retries += len(bad)
+            again, finite = self._compute(tiles[bad.tolist()], "fp32")
             restored[bad] = again.to(restored.device)
             bad = bad[~finite.to(bad.device)]
         return restored.cpu().numpy(), bad.tolist()
+
+    def _compute(self, tiles: Pixels, precision: str) -> tuple[Tensor, Tensor]:
+        restore = partial(self._restore, precision=precision)
+        if self._side_by_side:
+            return self._side_by_side.run(restore, tiles)
+        return restore(torch.from_numpy(tiles).to(self.device))
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
         """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,50 +36,102 @@ def test_a_control_groups_quota_counts(tmp_path, monkeypatch, files, cpus):
     assert usable_cpus(tmp_path) == (cpus or 3)
 
 
+def whole(x):
+    """Return tiles as a network would that changes nothing."""
+    return x, torch.ones(len(x), dtype=torch.bool)
+
+
 def test_tiles_run_side_by_side_come_back_in_order():
     batch = tiles(7)
-    result = SideBySide(lambda x: (255 - x, x[:, 0, 0, 0] > 100), 3).run(batch)
+    result = SideBySide(3).run(lambda x: (255 - x, x[:, 0, 0, 0] > 100), batch)
     assert np.array_equal(result[0].numpy(), 255 - batch)
     assert np.array_equal(result[1].numpy(), batch[:, 0, 0, 0] > 100)
 
 
-def test_each_tile_has_a_thread_of_its_own_and_that_thread_computes_alone():
-    """Both tiles are under way at once, each with one thread of PyTorch's; the caller's number of threads stays."""
-    meeting = threading.Barrier(2, timeout=30)
+@pytest.mark.parametrize(("count", "threads"), [(1, 4), (2, 2), (3, 1), (4, 1)])
+def test_each_tile_has_its_share_of_the_threads(count, threads):
+    """All tiles of a call are under way at once; the caller's own number of threads stays."""
+    meeting = threading.Barrier(count, timeout=30)
     seen = []
 
     def function(x):
         meeting.wait()
         seen.append((threading.current_thread(), torch.get_num_threads(), torch.is_inference_mode_enabled(), len(x)))
-        return x, torch.ones(len(x), dtype=torch.bool)
+        return whole(x)
 
     before = torch.get_num_threads()
-    SideBySide(function, 2).run(tiles(2))
-    assert len({thread for thread, *_ in seen}) == 2
-    assert [rest for _, *rest in seen] == [[1, True, 1]] * 2
+    SideBySide(4).run(function, tiles(count))
+    assert len({thread for thread, *_ in seen}) == count
+    assert [rest for _, *rest in seen] == [[threads, True, 1]] * count
     assert torch.get_num_threads() == before
 
 
-def test_too_few_tiles_are_left_to_all_threads():
-    subject = SideBySide(lambda x: (x, x), 4)
-    assert subject.run(tiles(2)) is None
-    assert subject.run(tiles(3)) is not None
+def test_two_callers_share_the_threads_and_get_their_own_pixels():
+    """Sixty tiles of either, which at no time have more than the three threads there are."""
+    lock, running, together = threading.Lock(), [], []
+
+    def function(x):
+        with lock:
+            running.append(torch.get_num_threads())
+            together.append(sum(running))
+        result = 255 - x
+        with lock:
+            running.remove(torch.get_num_threads())
+        return result, torch.ones(len(x), dtype=torch.bool)
+
+    subject, batch = SideBySide(3), tiles(60)
+    with ThreadPoolExecutor(2) as callers:
+        singly = callers.submit(lambda: [subject.run(function, tile[None])[0].numpy() for tile in batch])
+        at_once = callers.submit(subject.run, function, batch)
+        assert np.array_equal(np.concatenate(singly.result(30)), 255 - batch)
+        assert np.array_equal(at_once.result(30)[0].numpy(), 255 - batch)
+    assert max(together) <= 3
+
+
+def test_who_comes_while_a_tile_has_all_threads_waits_for_them():
+    """Then it has them all itself, in the same thread: one that has led a team keeps it, and there should be few."""
+    started, go = threading.Semaphore(0), threading.Semaphore(0)
+    seen = []
+
+    def function(x):
+        seen.append((threading.current_thread(), torch.get_num_threads()))
+        started.release()
+        assert go.acquire(timeout=30)
+        return whole(x)
+
+    subject = SideBySide(2)
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(subject.run, function, tiles(1))
+        assert started.acquire(timeout=30)
+        second = callers.submit(subject.run, function, tiles(1))
+        while subject._tiles < 2:
+            assert not first.done()
+        assert len(seen) == 1
+        go.release(2)
+        first.result(30)
+        second.result(30)
+    assert [threads for _, threads in seen] == [2, 2]
+    assert seen[0][0] is seen[1][0]
 
 
 def test_a_failure_is_raised_when_no_tile_is_under_way_any_more():
+    """And it takes no threads with it: the next tile has them all."""
     finished = []
 
     def function(x):
-        if not finished and x[0, 0, 0, 0] == 0:
+        if x[0, 0, 0, 0] == 0:
             raise MemoryError("no room")
-        finished.append(len(x))
-        return x, x
+        finished.append(torch.get_num_threads())
+        return whole(x)
 
     batch = np.ones((5, 8, 8, 3), np.uint8)
     batch[0] = 0
+    subject = SideBySide(2)
     with pytest.raises(MemoryError):
-        SideBySide(function, 2).run(batch)
+        subject.run(function, batch)
     assert len(finished) == 4
+    subject.run(function, batch[1:2])
+    assert finished[4:] == [2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults as Linux does")

@@ -1,4 +1,6 @@
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -151,19 +153,81 @@ def test_warm_up_finds_the_smallest_batch_near_the_best_throughput(tiny_config, 
     assert subject.max_tiles == best
 
 
-def test_on_a_cpu_the_search_starts_with_a_tile_for_each_thread_and_soon_ends(tiny_config, monkeypatch):
-    """Even where noise lets every doubling look as if it paid."""
-    monkeypatch.setattr("model.runner.prepare", lambda: 2)
-    now = 0.0
-
-    def clock():
-        nonlocal now
-        now = 0.9 * now + 1  # the next batch always seems to take less time
-        return now
-
+def test_on_a_cpu_a_tile_for_each_thread_is_all_that_is_tried(tiny_config, monkeypatch):
+    """All threads are busy while it is measured, as they are under load."""
+    monkeypatch.setattr("model.runner.prepare", lambda: 3)
     subject = runner(tiny_config, lambda x: x, max_tiles=64)
-    assert list(subject.warm_up(clock)) == [2, 4, 8]
-    assert subject.max_tiles == 8
+    assert list(subject.warm_up()) == [3]
+    assert (subject.max_tiles, subject.at_once) == (3, 3)
+    assert subject._network.batches == [1] * 6
+
+
+def test_the_cap_holds_for_threads_as_for_batches(tiny_config, monkeypatch):
+    monkeypatch.setattr("model.runner.prepare", lambda: 3)
+    subject = runner(tiny_config, lambda x: x, max_tiles=2)
+    assert list(subject.warm_up()) == [2]
+    assert (subject.max_tiles, subject.at_once) == (2, 2)
+
+
+def test_runners_of_one_processor_share_its_threads(tiny_config, monkeypatch):
+    """A tile of either at once: each has one thread of the two."""
+    monkeypatch.setattr("model.runner.prepare", lambda: 2)
+    monkeypatch.setattr("model.processor.COMPANY_SECONDS", 30)  # so that neither starts before the other has come
+    meeting, seen = threading.Barrier(2, timeout=30), []
+
+    def spy(x):
+        seen.append(torch.get_num_threads())
+        meeting.wait()
+        return x
+
+    one = runner(tiny_config, spy)
+    other = runner(tiny_config, spy, beside=one)
+    with ThreadPoolExecutor(2) as callers:
+        ends = [callers.submit(each.run, tiles(1)) for each in (one, other)]
+        assert all(np.array_equal(end.result(30), tiles(1)) for end in ends)
+    assert seen == [1, 1]
+
+
+def test_two_calls_at_once_keep_their_counts(tiny_config, monkeypatch):
+    """Every tile of both is finite in float32 only."""
+    monkeypatch.setattr("model.runner.prepare", lambda: 2)
+
+    def overflowing(x):
+        if torch.is_autocast_enabled("cpu"):
+            return torch.full_like(x, float("nan"))
+        return x
+
+    subject = runner(tiny_config, overflowing)
+    subject.precision = "bf16"
+    with ThreadPoolExecutor(2) as callers:
+        ends = [callers.submit(subject.run, tiles(20, seed)) for seed in range(2)]
+        assert all(np.array_equal(end.result(30), tiles(20, seed)) for seed, end in enumerate(ends))
+    assert subject.fp32_retries == 40
+
+
+def test_out_of_memory_in_one_call_does_not_undo_what_another_has_learnt(tiny_config, monkeypatch):
+    """Both fail at eight tiles; the second to notice must not raise the limit that the first has lowered further."""
+    monkeypatch.setattr("model.runner.prepare", lambda: 2)
+    subject = runner(tiny_config, lambda x: x)
+    late, first = threading.Event(), threading.Event()
+
+    def run_batch(batch):
+        if len(batch) == 8 and (batch == 1).all():
+            late.set()
+            assert first.wait(30)
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("too many")
+        return batch, []
+
+    monkeypatch.setattr(subject, "_run_batch", run_batch)
+    with ThreadPoolExecutor(1) as callers:
+        slow = callers.submit(subject.run, np.ones((8, 64, 64, 3), np.uint8))
+        assert late.wait(30)
+        subject.run(tiles(8))
+        assert (subject.max_tiles, subject.memory_splits) == (2, 2)
+        first.set()
+        slow.result(30)
+    assert (subject.max_tiles, subject.memory_splits) == (2, 3)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:x"])
