@@ -42,7 +42,7 @@ class RunnerSettings(_Group):
         "auto", description="`auto` takes bfloat16 where the device multiplies it in hardware"
     )
     max_tiles: int = Field(
-        64, ge=1, le=1024, description="cap on the batch in tiles; the warm-up picks the best size below it"
+        64, ge=1, le=1024, description="cap on the tiles a device takes at a time; the warm-up picks the best number"
     )
 
 

@@ -1,4 +1,4 @@
-"""One device's life: take a batch, cut it, run it in the device's own thread, stitch it, settle every tile, go on.
+"""One device's life: take a batch, cut it, run it in a thread of the device's own, stitch it, settle every tile, go on.
 
 Knows nothing of HTTP or files. The only code of the service that catches every exception, and only to settle futures.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from app.batching.rate import BatchTime
+from app.batching.rate import BatchTime, SharedTime
 from app.batching.tile_queue import Tile, TileQueue
 from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
@@ -18,9 +18,14 @@ from model.runner import DeviceFault, NonFiniteTiles
 
 
 class Runner(Protocol):
-    """Run batches of one task's tiles, as model.runner.TileRunner does."""
+    """Run batches of one task's tiles, as model.runner.TileRunner does.
+
+    max_tiles: tiles the device takes at a time, in at_once batches from as many threads.
+    overlaps_host: it works beside the processor, so that the next batch should be ready before one ends.
+    """
 
     max_tiles: int
+    at_once: int
     overlaps_host: bool
 
     def run(self, tiles: np.ndarray) -> np.ndarray:
@@ -28,20 +33,26 @@ class Runner(Protocol):
         ...
 
     def warm_up(self) -> dict[int, float]:
-        """Choose max_tiles and return the seconds that batches of each size tried took."""
+        """Choose max_tiles and return the seconds that each number of tiles tried took, at_once batches together."""
         ...
 
 
 class Outcome(NamedTuple):
-    """Hold what became of a batch: its tiles, the error of each that failed, and the seconds the device took."""
+    """Hold what became of a batch: its tiles, and the error of each that failed.
+
+    seconds: from its start to its end. share_seconds: its part of them, if the device worked on others as well.
+    """
 
     restored: np.ndarray
     errors: dict[int, Exception]
     seconds: float
+    share_seconds: float
 
 
 class DeviceWorker:
-    """Keep one device busy while tiles wait.
+    """Keep one device busy while tiles wait: as many batches under way as it works on at once, each in its own lane.
+
+    No lane waits for another: where threads of a processor are the lanes, none stands idle until the slowest is done.
 
     name: the device's. runners: one for each task. work: set when tiles arrive.
     clock: monotonic seconds, the one that deadlines are on.
@@ -63,18 +74,21 @@ class DeviceWorker:
         self._work = work
         self._metrics = metrics
         self._clock = clock
-        # Two batches at a time where the device works beside the processor: one is cut or stitched while the other
-        # runs. On a CPU that would only take time from the network.
-        self._lanes = 2 if any(runner.overlaps_host for runner in runners.values()) else 1
-        self._device = ThreadPoolExecutor(1, thread_name_prefix=f"device-{name}")
+        self._at_once = max((runner.at_once for runner in runners.values()), default=1)
+        # One batch more where the device works beside the processor: one is cut or stitched while the other runs. On a
+        # CPU that would only take time from the network.
+        self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
+        self._lanes = self._at_once + self._overlaps_host
+        self._time = SharedTime(clock)
+        self._device = ThreadPoolExecutor(self._at_once, thread_name_prefix=f"device-{name}")
         self._host = ThreadPoolExecutor(self._lanes, thread_name_prefix=f"host-{name}")
 
     async def warm_up(self) -> None:
-        """Make every network ready in the device's thread, and learn the device's speed from that."""
+        """Make every network ready in a thread of the device's, and learn the device's speed from that."""
         for task, runner in self.runners.items():
             seconds = await asyncio.get_running_loop().run_in_executor(self._device, runner.warm_up)
             for tiles, taken in seconds.items():
-                self.batch_times[task].observe(tiles, taken)
+                self.batch_times[task].observe(-(-tiles // self._at_once), taken / self._at_once)
 
     async def run(self) -> None:
         """Serve until cancelled; raises an exception group with a DeviceFault when the device is lost."""
@@ -92,24 +106,36 @@ class DeviceWorker:
             for job in self._queue.expire(now := self._clock()):
                 self._metrics.tiles.labels(job.task, "expired").inc(job.tiles_waiting)
                 job.expire(now)
-            batch = self._queue.take({task: runner.max_tiles for task, runner in self.runners.items()})
+            batch = self._queue.take({task: self._limit(task) for task in self.runners})
             if not batch:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            tiles = await run(self._host, cut_batch, batch)
-            outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)
-            await run(self._host, stitch_batch, batch, outcome)
+            if self._overlaps_host:
+                tiles = await run(self._host, cut_batch, batch)
+                outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)
+                await run(self._host, stitch_batch, batch, outcome)
+            else:  # in one hop: during each the lane's thread computes nothing
+                outcome = await run(self._device, self._cut_run_stitch, batch)
             self._settle(batch, outcome)
 
     def tiles_per_second(self) -> float:
-        """Return the rate at full batches, of the slowest task seen; 0 before the first batch."""
-        rates = [fit.tiles_per_second(self.runners[task].max_tiles) for task, fit in self.batch_times.items()]
+        """Return the device's rate at full batches, of the slowest task seen; 0 before the first batch."""
+        rates = [fit.tiles_per_second(self._limit(task)) for task, fit in self.batch_times.items()]
         return min((rate for rate in rates if rate), default=0.0)
 
+    def _limit(self, task: str) -> int:
+        """Return how many tiles one batch may have."""
+        return -(-self.runners[task].max_tiles // self._at_once)
+
+    def _cut_run_stitch(self, batch: list[Tile]) -> Outcome:
+        outcome = self._run_batch(batch[0].job.task, cut_batch(batch))
+        stitch_batch(batch, outcome)
+        return outcome
+
     def _run_batch(self, task: str, tiles: np.ndarray) -> Outcome:
-        """Run one batch, whatever happens. Runs in the device's thread."""
-        runner, start = self.runners[task], self._clock()
+        """Run one batch, whatever happens. Runs in a thread of the device's."""
+        runner, start, given = self.runners[task], self._clock(), self._time.note(1)
         try:
             restored, errors = runner.run(tiles), {}
         except NonFiniteTiles as error:
@@ -118,7 +144,7 @@ class DeviceWorker:
             raise
         except Exception:  # noqa: BLE001 - whose tile it was is found by running them singly
             restored, errors = self._run_singly(runner, tiles)
-        return Outcome(restored, errors, self._clock() - start)
+        return Outcome(restored, errors, self._clock() - start, self._time.note(-1) - given)
 
     def _run_singly(self, runner: Runner, tiles: np.ndarray) -> tuple[np.ndarray, dict[int, Exception]]:
         restored, errors = np.zeros_like(tiles), {}
@@ -133,7 +159,7 @@ class DeviceWorker:
 
     def _settle(self, batch: list[Tile], outcome: Outcome) -> None:
         task = batch[0].job.task
-        self.batch_times[task].observe(len(batch), outcome.seconds)
+        self.batch_times[task].observe(len(batch), outcome.share_seconds)
         self._metrics.batch_tiles.labels(task).observe(len(batch))
         self._metrics.batch_duration.labels(task).observe(outcome.seconds)
         for index, (job, _) in enumerate(batch):
@@ -147,7 +173,7 @@ class DeviceWorker:
                 self._metrics.tiles.labels(task, "cancelled").inc()
             else:
                 self._metrics.tiles.labels(task, "done").inc()
-                job.count_done(outcome.seconds / len(batch))
+                job.count_done(outcome.share_seconds / len(batch))
 
 
 def cut_batch(batch: list[Tile]) -> np.ndarray:

@@ -23,7 +23,7 @@ class TileJob:
 
     deadline: point in time on the engine's clock, in seconds, after which no tile of it may start.
     queued_at: when it was queued, on the engine's clock.
-    seconds: time spent so far in cut, device (the tiles' shares of their batches) and stitch.
+    seconds: time spent so far in cut, device (the tiles' shares of the device's time) and stitch.
     finished: done when the last tile is stitched; carries the error that ended the job otherwise.
     """
 
@@ -41,7 +41,7 @@ class TileJob:
         self._image = image
         self._plan = plan
         self._stitcher: Stitcher | None = None
-        self._stitching = threading.Lock()
+        self._stitching, self._timing = threading.Lock(), threading.Lock()
 
     @property
     def tiles_waiting(self) -> int:
@@ -64,7 +64,7 @@ class TileJob:
         return self.tiles_taken - 1
 
     def cut(self, index: int) -> np.ndarray:
-        """Cut tile `index`, uint8 (tile, tile, 3). Runs in a device thread."""
+        """Cut tile `index`, uint8 (tile, tile, 3). Runs in device threads."""
         with self._timed("cut"):
             return cut(self._image, self._plan, index)
 
@@ -76,7 +76,7 @@ class TileJob:
             self._stitcher.add(index, tile)
 
     def count_done(self, seconds: float) -> None:
-        """Note that one tile came back, and its share of the batch's time; the last one finishes the job."""
+        """Note that one tile came back, and its share of the device's time; the last one finishes the job."""
         self.tiles_done += 1
         self.seconds["device"] += seconds
         if self.tiles_left == 0 and not self.settled:
@@ -110,4 +110,6 @@ class TileJob:
         try:
             yield
         finally:
-            self.seconds[station] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            with self._timing:
+                self.seconds[station] += spent

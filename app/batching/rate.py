@@ -3,7 +3,9 @@
 Knows nothing of queues; admission.py turns the rate into promises.
 """
 
+import threading
 from collections import deque
+from collections.abc import Callable
 
 
 class BatchTime:
@@ -33,3 +35,25 @@ class BatchTime:
         """Return the rate at a batch size; 0 before the first batch."""
         seconds = self.per_tile_seconds * batch + self.per_batch_seconds
         return batch / seconds if seconds else 0.0
+
+
+class SharedTime:
+    """Share a device's time among the batches it works on at once: in equal parts, moment by moment.
+
+    So the parts of all batches make up the time the device was busy, and a batch that has it to itself is not taken for
+    one of several as fast as that. clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._batches = 0
+        self._since = self._each = 0.0
+
+    def note(self, batches: int) -> float:
+        """Note that a batch has started (1) or ended (-1): its part is what this returns at its end less its start."""
+        with self._lock:
+            now = self._clock()
+            self._each += (now - self._since) / max(self._batches, 1)
+            self._since, self._batches = now, self._batches + batches
+            return self._each

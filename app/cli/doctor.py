@@ -55,7 +55,7 @@ def doctor(
         tiles = len(restorer.plan(1080, 1920))
         table.add_section()
         table.add_row(task, f"{path.name}, sha256 {file_sha256(path)[:12]}, {runner.precision}")
-        table.add_row("tiles", f"{runner.tile} px, overlap {runner.info.overlap}, batches of {runner.max_tiles}")
+        table.add_row("tiles", f"{runner.tile} px, overlap {runner.info.overlap}, {runner.max_tiles} at a time")
         table.add_row("speed", f"{rate:.1f} tiles a second; a 1080p picture ({tiles} tiles) takes {tiles / rate:.1f} s")
     peak = (
         torch.cuda.max_memory_reserved(where) if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -37,6 +37,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 class Runner(Protocol):
     """Tell what one network on one device is, and what it has been through since the start.
 
+    max_tiles: tiles its device takes at a time, in at_once batches.
     weights, sha256: name and hash of its file. memory_bytes: in tensors on its device, and held there by PyTorch.
     """
 
@@ -46,6 +47,7 @@ class Runner(Protocol):
     sha256: str
     precision: str
     max_tiles: int
+    at_once: int
     memory_splits: int
     fp32_retries: int
 
@@ -184,7 +186,7 @@ class _Runners(Collector):
         for runner in self._runners:
             where = [runner.task, str(runner.device)]
             info.add_metric([runner.task, runner.weights, runner.sha256, runner.precision, str(runner.device)], 1)
-            limit.add_metric(where, runner.max_tiles)
+            limit.add_metric(where, -(-runner.max_tiles // runner.at_once))
             splits.add_metric(where, runner.memory_splits)
             non_finite.add_metric(where, runner.fp32_retries)
         # The networks of one device share its memory.

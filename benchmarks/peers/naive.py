@@ -1,7 +1,8 @@
 """The handler everybody writes first: FastAPI, a plain `def`, which Starlette runs in one of its forty threads.
 
 FastAPI's docs advise `def` for work that blocks, and `UploadFile` for files. The plain network is called from all
-threads at once. Our runner wants one thread to itself, so its batches queue for one, request by request in turn.
+threads at once. Our runner wants no more calls at once than its device works on, so its batches queue for as many
+threads, request by request in turn.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,12 @@ from benchmarks.peers.pictures import PORT, Restorer, decode, encode
 from model.tiling import Pixels
 
 
-class OneThread(Restorer):
-    """A Restorer whose batches all run in the same thread, first come, first served."""
+class FewThreads(Restorer):
+    """A Restorer whose batches run in as many threads as the device wants, first come, first served."""
 
     def __init__(self, restorer: Restorer) -> None:
         self.runner, self.overlap = restorer.runner, restorer.overlap
-        self._device = ThreadPoolExecutor(1)
+        self._device = ThreadPoolExecutor(self.runner.at_once)
 
     def run(self, tiles: Pixels) -> Pixels:
         return self._device.submit(self.runner.run, tiles).result()
@@ -28,7 +29,7 @@ def create_app() -> FastAPI:
     """Load the network and build the application."""
     app, restorer = FastAPI(), Restorer.from_environment()
     if hasattr(restorer.runner, "warm_up"):
-        restorer = OneThread(restorer)
+        restorer = FewThreads(restorer)
 
     @app.post("/derain")
     def derain(file: UploadFile) -> Response:

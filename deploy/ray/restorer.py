@@ -27,7 +27,7 @@ class Restorer:
     def __init__(self, settings: Settings) -> None:
         configure_logs(settings.log)
         (self._runners,) = load_runners(settings).values()
-        self._device = ThreadPoolExecutor(1, "device")  # a runner wants one thread, and Serve answers meanwhile
+        self._device = ThreadPoolExecutor(1, "device")  # one batch at a time, and Serve answers meanwhile
         seconds = {task: self._device.submit(r.warm_up).result() for task, r in self._runners.items()}
         facts = attrgetter("task", "tile", "info", "weights", "sha256", "precision", "max_tiles")
         self._facts = {task: (seconds[task], *facts(runner)) for task, runner in self._runners.items()}
@@ -55,7 +55,7 @@ class Restorer:
 
 @dataclass
 class RemoteRunner:
-    """Stand in for a TileRunner: whichever restorer is free runs its batch. Serves one thread, as that does."""
+    """Stand in for a TileRunner: whichever restorer is free runs its batch."""
 
     restorers: serve.handle.DeploymentHandle
     device: str
@@ -69,7 +69,7 @@ class RemoteRunner:
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0
-    overlaps_host = False  # while one cuts and stitches, the others keep the restorers busy
+    at_once, overlaps_host = 1, False  # while one cuts and stitches, the others keep the restorers busy
     memory_bytes = (0, 0)  # none in this process
 
     def warm_up(self) -> dict[int, float]:

@@ -27,17 +27,19 @@ class Clock:
 
 
 class FakeRunner:
-    """Run `behaviour` on each batch, in the device's thread; with `step`, one batch for each release."""
+    """Run `behaviour` on each batch, in a thread of the device's; after `hold`, one batch for each release."""
 
     def __init__(
         self,
         behaviour: Callable[[np.ndarray], np.ndarray] = lambda tiles: tiles,
         max_tiles: int = 4,
         overlaps_host: bool = False,
+        at_once: int = 1,
     ) -> None:
         self.behaviour = behaviour
         self.max_tiles = max_tiles
         self.overlaps_host = overlaps_host
+        self.at_once = at_once
         self.batches: list[int] = []
         self.running = threading.Semaphore(0)
         self.gate: threading.Semaphore | None = None

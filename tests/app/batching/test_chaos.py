@@ -17,6 +17,7 @@ from app.errors import DmsrError
 from app.settings import QueueSettings
 from model.checkpoint import CheckpointInfo
 from model.config import DMSRConfig
+from model.processor import SideBySide
 from model.runner import TileRunner
 from model.tiling import TilePlan
 from tests.app.batching.fakes import Clock, FakeEngine
@@ -53,6 +54,15 @@ class BesideRunner(TileRunner):
     overlaps_host = True
 
 
+class ManyRunner(TileRunner):
+    """A runner of tiles side by side, as on a CPU of several threads."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._side_by_side = SideBySide(3)
+        self.at_once = 3
+
+
 def runner(rng, deadly, kind=TileRunner):
     info = CheckpointInfo(DMSRConfig(4, 1), "derain", tile=TILE)
     return kind(Weather(rng, deadly), info, device="cpu", precision="fp32", max_tiles=8)
@@ -84,7 +94,8 @@ async def storm(seed, operations, deadly):
     clock = Clock()
     ends: list[str] = []
     started: list[asyncio.Task] = []
-    async with FakeEngine(runner(rng, deadly), runner(rng, deadly, BesideRunner), clock=clock) as fake:
+    runners = [runner(rng, deadly, kind) for kind in (TileRunner, BesideRunner, ManyRunner)]
+    async with FakeEngine(*runners, clock=clock) as fake:
         admission = Admission(QueueSettings(tiles=CAPACITY), fake.engine.tiles_per_second, clock, jitter=rng.random)
         for _ in range(operations):
             act = rng.random()

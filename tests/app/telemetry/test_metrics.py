@@ -24,6 +24,7 @@ def runner(device="cuda:0", task="derain", **changes):
         "sha256": "ab12",
         "precision": "bf16",
         "max_tiles": 32,
+        "at_once": 1,
         "memory_splits": 0,
         "fp32_retries": 0,
         "memory_bytes": (1000, 2000),
@@ -130,3 +131,10 @@ def test_a_scrape_under_load_is_prompt_and_sees_the_load(server, client):
         jobs.append(float(re.search(r'dmsr_queue_jobs{task="derain"} (\S+)', answer.text)[1]))
     assert max(jobs) == 1
     assert statistics.median(seconds) < 0.5
+
+
+def test_the_largest_batch_of_a_device_that_works_on_several_is_its_part():
+    metrics = Metrics()
+    metrics.watch_runners([runner(device="cpu", max_tiles=7, at_once=2)])
+    labels = {"task": "derain", "device": "cpu"}
+    assert metrics.registry.get_sample_value("dmsr_batch_tiles_limit", labels) == 4
