@@ -34,7 +34,7 @@ _SMOOTHING = 1.2
 """Standard deviation, in pixels of the overview, of the blur over what it corrects; anything finer is left alone."""
 
 _MARGIN = 2
-"""Pixels along an overview's border that are not believed: a network knows less there, and each is many of the picture."""
+"""Pixels along an overview's border that are not believed: a network knows least there."""
 
 _GREY = 128
 """Stands for no correction, so that corrections of both signs fit into uint8."""
