@@ -46,6 +46,7 @@ async def _serve(settings: Settings) -> int:
         port=settings.server.port,
         log_config=None,
         access_log=False,
+        http="h11",  # what uvicorn would rather take, httptools, reads heads without end
         server_header=False,
         timeout_graceful_shutdown=5,
     )
