@@ -26,7 +26,7 @@ def load_runners(settings: Settings) -> dict[str, dict[str, TileRunner]]:
     for device in devices:
         tasks = runners.setdefault(str(device), {})
         for task in TASKS:
-            if getattr(settings.weights, task) == "none":
+            if getattr(settings.weights, task) == "off":
                 continue
             path, sha256 = find_weights(settings, task, device.type)
             if path is None:

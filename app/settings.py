@@ -27,11 +27,11 @@ class _Group(BaseModel):
 class WeightsSettings(_Group):
     """Choose the weights files."""
 
-    derain: Path | Literal["none"] | None = Field(
-        None, description="weights file for /derain, or none to serve without it; default: the manifest's choice"
+    derain: Path | Literal["off"] | None = Field(
+        None, description="weights file for /derain, or off to serve without it; default: the manifest's choice"
     )
-    dehaze: Path | Literal["none"] | None = Field(
-        None, description="weights file for /dehaze, or none to serve without it; default: the manifest's choice"
+    dehaze: Path | Literal["off"] | None = Field(
+        None, description="weights file for /dehaze, or off to serve without it; default: the manifest's choice"
     )
 
 

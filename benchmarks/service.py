@@ -34,7 +34,7 @@ def serving(network: str, **settings: object) -> Iterator[Service]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "DMSR_WEIGHTS_DERAIN": str(networks.weights_file(network, Path(folder))),
-            "DMSR_WEIGHTS_DEHAZE": "none",
+            "DMSR_WEIGHTS_DEHAZE": "off",
             # An hour even for the largest picture on the slowest machine: what takes too long is to be measured.
             "DMSR_QUEUE_DEADLINE_SECONDS": "3600",
             **{f"DMSR_{name}": str(value) for name, value in settings.items()},

@@ -30,7 +30,7 @@ def tiny_weights(tmp_path_factory, tiny_config):
 def server(tiny_weights, tmp_path_factory):
     """One real server for the whole session, deraining with tiny random weights; /dehaze has none."""
     # Few tiles a batch: most of a tiny server's start is the search for the best batch.
-    settings = {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_WEIGHTS_DEHAZE": "none", "DMSR_RUNNER_MAX_TILES": "4"}
+    settings = {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_WEIGHTS_DEHAZE": "off", "DMSR_RUNNER_MAX_TILES": "4"}
     with run_server(tmp_path_factory.mktemp("server"), settings) as running:
         yield running
 

@@ -34,7 +34,9 @@ def bounds(schema):
     if schema.get("type") == "boolean":
         return "`true`, `false`"
     if schema.get("type") not in ("integer", "number"):
-        return "path" if any(kind.get("format") == "path" for kind in schema.get("anyOf", ())) else "text"
+        kinds = schema.get("anyOf", ())
+        words = [f"`{kind['const']}`" for kind in kinds if "const" in kind]
+        return ", ".join(["path", *words]) if any(kind.get("format") == "path" for kind in kinds) else "text"
     if "exclusiveMinimum" in schema:
         return f"> {schema['exclusiveMinimum']:g}"
     if "maximum" in schema:

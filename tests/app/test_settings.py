@@ -38,10 +38,10 @@ def test_an_empty_variable_is_the_default(monkeypatch):
 
 
 def test_a_task_may_be_left_out(monkeypatch):
-    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "none")
-    assert Settings.from_environment().weights.dehaze == "none"
-    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "./none")
-    assert Settings.from_environment().weights.dehaze == Path("none")
+    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "off")
+    assert Settings.from_environment().weights.dehaze == "off"
+    monkeypatch.setenv("DMSR_WEIGHTS_DEHAZE", "./off")
+    assert Settings.from_environment().weights.dehaze == Path("off")
 
 
 def test_a_misspelt_variable_is_named(monkeypatch):

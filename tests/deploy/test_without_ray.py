@@ -26,7 +26,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("ray", "deplo
 def test_the_service_starts_where_there_is_no_ray(tiny_weights):
     environment = {
         "DMSR_WEIGHTS_DERAIN": str(tiny_weights),
-        "DMSR_WEIGHTS_DEHAZE": "none",
+        "DMSR_WEIGHTS_DEHAZE": "off",
         "DMSR_RUNNER_MAX_TILES": "1",
         "DMSR_QUEUE_TILES": "30000",
     }

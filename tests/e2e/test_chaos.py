@@ -17,7 +17,7 @@ def test_everybody_who_stays_is_answered(tiny_weights, tmp_path):
     pictures = [encoded(drawn(rng.randint(1, 300), rng.randint(1, 300), seed)) for seed in range(8)]
     settings = {
         "DMSR_WEIGHTS_DERAIN": str(tiny_weights),
-        "DMSR_WEIGHTS_DEHAZE": "none",
+        "DMSR_WEIGHTS_DEHAZE": "off",
         "DMSR_SERVER_DRAIN_SECONDS": "5",
     }
 

@@ -54,7 +54,7 @@ def test_weights_of_another_task_are_refused(tiny_weights):
 
 def test_sigterm_finishes_what_is_in_flight(tiny_weights, tmp_path):
     """A picture that is being restored when SIGTERM comes is still answered; the exit code is 0."""
-    with run_server(tmp_path, {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_WEIGHTS_DEHAZE": "none"}) as server:
+    with run_server(tmp_path, {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_WEIGHTS_DEHAZE": "off"}) as server:
 
         async def post_then_stop():
             async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:

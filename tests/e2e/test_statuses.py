@@ -175,7 +175,7 @@ def test_warming_and_draining_are_503(slow_weights, tmp_path):
     """At its start the service lives and takes no work; when it stops it finishes what it has and takes no more."""
     environment = {
         "DMSR_WEIGHTS_DERAIN": str(slow_weights),
-        "DMSR_WEIGHTS_DEHAZE": "none",
+        "DMSR_WEIGHTS_DEHAZE": "off",
         "DMSR_RUNNER_MAX_TILES": "2",
     }
     with run_server(tmp_path, environment, wait_for="/livez") as server, httpx.Client(base_url=server.url) as client:
