@@ -77,11 +77,14 @@ def test_the_readme_has_something_to_run():
 
 @pytest.mark.skipif(not (ROOT / ".venv/dev").exists(), reason="make would install first; `make test` has")
 def test_the_readme_s_make_serve_serves(tiny_weights, tmp_path):
-    """On a port of its own, with the tiniest weights."""
+    """On a port of its own: rain with the tiniest weights, haze with those that ship."""
     (line,) = commands("make serve")
     command = [*line.split("#")[0].split(), "PORT={port}"]
     with run_server(tmp_path, {"DMSR_WEIGHTS_DERAIN": str(tiny_weights)}, command=command) as server:
         assert "<title>" in httpx.get(server.url).text
+        answer = httpx.post(f"{server.url}/dehaze", content=encoded(drawn(150, 150)), timeout=60)
+        assert answer.status_code == 200
+        assert answer.headers["x-dmsr-weights"].startswith("dehaze-w16d4; ")
 
 
 def test_make_test_is_what_runs_here():
