@@ -73,9 +73,11 @@ class SideBySide:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._before = torch.get_num_threads()
         self._changed = threading.Condition()
         self._tiles = 0  # running or about to
         self._free = threads  # that no tile has
+        self._crowd = 0  # tiles when the last one started
         # A thread that has led a team keeps it. The first idle one leads, so that number n never leads more than
         # threads / (n + 1), and all teams together stay a few times as many as the threads.
         self._idle = list(range(threads))
@@ -100,8 +102,12 @@ class SideBySide:
 
     def _start(self, function: Function, tile: Tensor) -> Future[tuple[Tensor, Tensor]]:
         with self._changed:
+            # Told before the wait and remembered for one tile: else two callers under load, each of which finds the
+            # other between two tiles, go on to take all threads in turns, at half the rate of one thread each.
+            share = max(1, self.threads // max(self._tiles, self._crowd))
+            self._crowd = self._tiles
             self._changed.wait_for(lambda: self._free)
-            threads = min(self._free, max(1, self.threads // self._tiles))
+            threads = min(self._free, share)
             self._free -= threads
             leader = heappop(self._idle)
         return self._leaders[leader].submit(self._run_one, leader, threads, function, tile)
@@ -118,4 +124,4 @@ class SideBySide:
                 heappush(self._idle, leader)
                 self._changed.notify_all()
                 if not self._tiles:
-                    torch.set_num_threads(self.threads)  # the last number set is also every new thread's first
+                    torch.set_num_threads(self._before)  # the last number set is also every new thread's first
