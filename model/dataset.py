@@ -102,6 +102,7 @@ def random_box(
 
 
 def _squeeze(picture: Picture, size: int) -> Picture:
+    """Interpolate, unlike tiling.shrink: pieces are often less than twice a crop, where shares are uneven."""
     if picture.shape[:2] == (size, size):
         return picture
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))

@@ -14,7 +14,7 @@ from model.runner import TileRunner
 class ModelCard(BaseModel):
     """Describe one network on one device; scores as measured when it was trained.
 
-    tile, overlap: in pixels. overview: a picture larger than a tile takes one more, which shows all of it.
+    tile, overlap: in pixels. overview: a picture larger than a tile takes those of itself made smaller, too.
     """
 
     task: str = Field(examples=["derain"])

@@ -100,3 +100,15 @@ def job(tiles: int, value: int = 7, task: str = "derain", deadline: float = floa
 def values(tiles: np.ndarray) -> Iterable[int]:
     """Return the value of each tile of a batch."""
     return tiles[:, 0, 0, 0].tolist()
+
+
+def run(scenario):
+    """Run an async test and insist that it leaves no task behind."""
+
+    async def wrapped():
+        async with asyncio.timeout(60):
+            await scenario()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left
+
+    asyncio.run(wrapped())
