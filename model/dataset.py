@@ -76,7 +76,7 @@ class Mixture:
         pair = source.pairs[rng.integers(len(source.pairs))]
         shape = (size, size)
         if source.shrink and rng.random() < source.shrink:
-            part = min(1.0, rng.uniform(0, 1.5))  # of the way from a crop to the picture; a third are all of it
+            part = min(1.0, rng.uniform(0, 2))  # of the way from a crop to the picture; half are all of it
             shape = tuple(round(size * (side / size) ** part) for side in pair.clean.shape[:2])
         box, place = random_box(pair.clean, shape, rng)
         degraded, clean = _squeeze(pair.degraded[box], size), _squeeze(pair.clean[box], size)

@@ -77,6 +77,7 @@ class Recipe:
 
     tile, overlap, overview: how the weights will be used; see TilePlan.
     steps: length of the run, unless the command line sets a wall time instead.
+    decibel_weight: how much decibel_loss counts beside the authors' loss.
     calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew; 0 trains with the
         statistics of the weights it begins from and keeps them.
     """
@@ -92,6 +93,7 @@ class Recipe:
     validations: tuple[ValidationSpec, ...] = ()
     overview: bool = False
     seed: int = 0
+    decibel_weight: float = 0.0
     calibration_crops: int = 400
 
     @classmethod

@@ -26,7 +26,7 @@ from model.processor import prepare
 from model.restorer import Restorer
 from model.runner import TileRunner, resolve_device, resolve_precision
 from model.training.averaging import MovingAverage, estimate_statistics
-from model.training.losses import dual_domain_loss
+from model.training.losses import decibel_loss, dual_domain_loss
 from model.training.recipe import Phase, Recipe
 from model.training.schedule import averaging_decay, learning_rate, phase_at
 from model.training.state import Counters, load_state, save_state
@@ -187,6 +187,8 @@ class Trainer:
         with self._autocast():
             outputs = self.network(x)
         loss = dual_domain_loss(outputs, target)
+        if self.recipe.decibel_weight:
+            loss = loss + self.recipe.decibel_weight * decibel_loss(outputs, target)
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
