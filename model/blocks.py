@@ -4,9 +4,9 @@ Knows nothing of scales or skip connections; network.py joins them.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.convolution import Convolution
 from model.frequency import FDSM
 from model.spatial import MPSRM
 
@@ -16,13 +16,12 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_in = Convolution(channels, channels, 3, padding=1, activation="gelu")
+        self.depthwise = Convolution(channels, channels, 3, padding=1, groups=channels, activation="gelu")
+        self.conv_out = Convolution(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self.depthwise(F.gelu(self.conv_in(x))))
-        return x + self.conv_out(hidden)
+        return self.conv_out(self.depthwise(self.conv_in(x)), plus=x)
 
 
 class DualDomainBlock(nn.Module):
@@ -30,15 +29,15 @@ class DualDomainBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.conv_in = Convolution(channels, channels, 3, padding=1, activation="gelu")
+        self.depthwise = Convolution(channels, channels, 3, padding=1, groups=channels, activation="gelu")
         self.spatial = MPSRM(channels)
         self.frequency = FDSM(channels)
-        self.conv_out = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.conv_out = Convolution(2 * channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self.depthwise(F.gelu(self.conv_in(x))))
-        return x + self.conv_out(torch.cat([self.spatial(hidden), self.frequency(hidden)], dim=1))
+        hidden = self.depthwise(self.conv_in(x))
+        return self.conv_out(torch.cat([self.spatial(hidden), self.frequency(hidden)], dim=1), plus=x)
 
 
 class Stage(nn.Sequential):
@@ -56,16 +55,14 @@ class SCM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, channels // 4, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels // 4, channels // 2, 1)
-        self.conv3 = nn.Conv2d(channels // 2, channels // 2, 3, padding=1)
-        self.conv4 = nn.Conv2d(channels // 2, channels, 1)
+        self.conv1 = Convolution(3, channels // 4, 3, padding=1, activation="gelu")
+        self.conv2 = Convolution(channels // 4, channels // 2, 1, activation="gelu")
+        self.conv3 = Convolution(channels // 2, channels // 2, 3, padding=1, activation="gelu")
+        self.conv4 = Convolution(channels // 2, channels, 1)
         self.norm = nn.InstanceNorm2d(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        for conv in (self.conv1, self.conv2, self.conv3):
-            x = F.gelu(conv(x))
-        return self.norm(self.conv4(x))
+        return self.norm(self.conv4(self.conv3(self.conv2(self.conv1(x)))))
 
 
 class FAM(nn.Module):
@@ -73,7 +70,7 @@ class FAM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.merge = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.merge = Convolution(2 * channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         return self.merge(torch.cat([features, embedding], dim=1))

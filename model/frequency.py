@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.convolution import Convolution
+
 
 class FourierUnit(nn.Module):
     """Mix channels in the Fourier domain: every output pixel sees the whole input window.
@@ -17,7 +19,7 @@ class FourierUnit(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
+        self.conv = Convolution(2 * channels, 2 * channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,12 +41,12 @@ class FDSM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.small = nn.Conv2d(half, half, 3, padding=1, groups=half)
-        self.large = nn.Conv2d(half, half, 5, padding=2, groups=half)
+        self.small = Convolution(half, half, 3, padding=1, groups=half, activation="gelu")
+        self.large = Convolution(half, half, 5, padding=2, groups=half, activation="gelu")
         self.fourier = FourierUnit(channels)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         small, large = x.chunk(2, dim=1)
-        mixed = torch.cat([F.gelu(self.small(small)), F.gelu(self.large(large))], dim=1)
+        mixed = torch.cat([self.small(small), self.large(large)], dim=1)
         return F.relu(self.norm(self.fourier(mixed) + mixed))

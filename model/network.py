@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.blocks import FAM, SCM, Stage
 from model.config import MIN_SIDE, SIDE_MULTIPLE, DMSRConfig
+from model.convolution import Convolution
 
 
 class DMSR(nn.Module):
@@ -25,27 +26,27 @@ class DMSR(nn.Module):
         self.config = config
         full, half, quarter = config.width, 2 * config.width, 4 * config.width
 
-        self.conv_first = nn.Conv2d(3, full, 3, padding=1)
+        self.conv_first = Convolution(3, full, 3, padding=1, activation="gelu")
         self.encoder_full = Stage(full, config.depth)
-        self.down_half = nn.Conv2d(full, half, 3, stride=2, padding=1)
+        self.down_half = Convolution(full, half, 3, stride=2, padding=1, activation="gelu")
         self.embed_half = SCM(half)
         self.join_half = FAM(half)
         self.encoder_half = Stage(half, config.depth)
-        self.down_quarter = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
+        self.down_quarter = Convolution(half, quarter, 3, stride=2, padding=1, activation="gelu")
         self.embed_quarter = SCM(quarter)
         self.join_quarter = FAM(quarter)
         self.encoder_quarter = Stage(quarter, config.depth)
 
         self.decoder_quarter = Stage(quarter, config.depth)
-        self.out_quarter = nn.Conv2d(quarter, 3, 3, padding=1)
+        self.out_quarter = Convolution(quarter, 3, 3, padding=1)
         self.up_half = nn.ConvTranspose2d(quarter, half, 4, stride=2, padding=1)
-        self.skip_half = nn.Conv2d(2 * half, half, 1)
+        self.skip_half = Convolution(2 * half, half, 1, activation="gelu")
         self.decoder_half = Stage(half, config.depth)
-        self.out_half = nn.Conv2d(half, 3, 3, padding=1)
+        self.out_half = Convolution(half, 3, 3, padding=1)
         self.up_full = nn.ConvTranspose2d(half, full, 4, stride=2, padding=1)
-        self.skip_full = nn.Conv2d(2 * full, full, 1)
+        self.skip_full = Convolution(2 * full, full, 1, activation="gelu")
         self.decoder_full = Stage(full, config.depth)
-        self.out_full = nn.Conv2d(full, 3, 3, padding=1)
+        self.out_full = Convolution(full, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Restore x, (N, 3, H, W) RGB in [0, 1], at full, half and quarter scale, not clamped.
@@ -60,17 +61,17 @@ class DMSR(nn.Module):
         x_half = x[..., ::2, ::2]  # nearest-neighbour ×0.5, as F.interpolate picks it
         x_quarter = x_half[..., ::2, ::2]
 
-        r_full = self.encoder_full(F.gelu(self.conv_first(x)))  # (N, C, H, W)
-        r_half = F.gelu(self.down_half(r_full))  # (N, 2C, H/2, W/2)
+        r_full = self.encoder_full(self.conv_first(x))  # (N, C, H, W)
+        r_half = self.down_half(r_full)  # (N, 2C, H/2, W/2)
         r_half = self.encoder_half(self.join_half(r_half, self.embed_half(x_half)))
-        r_quarter = F.gelu(self.down_quarter(r_half))  # (N, 4C, H/4, W/4)
+        r_quarter = self.down_quarter(r_half)  # (N, 4C, H/4, W/4)
         r_quarter = self.encoder_quarter(self.join_quarter(r_quarter, self.embed_quarter(x_quarter)))
 
         z = self.decoder_quarter(r_quarter)
         quarter = self.out_quarter(z) + x_quarter
         z = F.gelu(self.up_half(z))
-        z = self.decoder_half(F.gelu(self.skip_half(torch.cat([z, r_half], dim=1))))
+        z = self.decoder_half(self.skip_half(torch.cat([z, r_half], dim=1)))
         half = self.out_half(z) + x_half
         z = F.gelu(self.up_full(z))
-        z = self.decoder_full(F.gelu(self.skip_full(torch.cat([z, r_full], dim=1))))
+        z = self.decoder_full(self.skip_full(torch.cat([z, r_full], dim=1)))
         return self.out_full(z) + x, half, quarter

@@ -17,12 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
+from model.fused import can_fuse, fused
 from model.graphs import GraphedFunction
 from model.network import DMSR
 from model.processor import SideBySide, prepare
 from model.tiling import Pixels
 
 PRECISIONS = ("auto", "fp32")
+
+MEAN_ERROR, RARE_ERROR = 0.3, 3
+"""What bfloat16 may differ from float32 by: on the mean, and in one value of a thousand, in 8-bit steps."""
 
 
 class NonFiniteTiles(ArithmeticError):
@@ -72,7 +76,7 @@ class TileRunner:
         self.memory_splits = 0
         self.fp32_retries = 0
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()
-        self._fast = self._network if self.precision == "fp32" else with_bf16_convolutions(self._network)
+        self._fast = _fastest(self._network, self.device, self.precision)
         self._graphs: GraphedFunction | None = None  # captured by warm_up
         self._side_by_side: SideBySide | None = None
         if self.device.type == "cuda":
@@ -120,6 +124,7 @@ class TileRunner:
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
+        Weights that come out too coarse in bfloat16 run in float32 from here on; `precision` tells.
         Doubling stops as soon as it no longer pays, on GPUs after a few. Where tiles run side by side there is nothing
         to double: a tile for each thread is the best. Returns the seconds each batch size took.
         """
@@ -127,6 +132,7 @@ class TileRunner:
         count = 1
         if self._side_by_side:
             count = self.max_tiles = self.at_once
+        self._check_precision()
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
             self._prepare(count)
@@ -144,6 +150,17 @@ class TileRunner:
         if self._graphs:
             self._graphs.forget_above(self.max_tiles)
         return seconds
+
+    def _check_precision(self) -> None:
+        if self.precision == "fp32":
+            return
+        tile = torch.from_numpy(_patterned(self.tile)).to(self.device)
+        with torch.inference_mode():
+            coarse, exact = (self._restore(tile, precision)[0].float() for precision in (self.precision, "fp32"))
+        error = (coarse - exact).abs()
+        if error.mean() > MEAN_ERROR or error.flatten().quantile(0.999) > RARE_ERROR:
+            self.precision = "fp32"
+            self._fast = _fastest(self._network, self.device, "fp32")
 
     @torch.inference_mode()
     def _prepare(self, count: int) -> None:
@@ -212,7 +229,7 @@ class TileRunner:
         x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         precision = precision or self.precision
         with _precision(precision, self.device):
-            y = (self._network if precision == "fp32" else self._fast)(x)[0].float()
+            y = (self._fast if precision == self.precision else self._network)(x)[0].float()
         finite = torch.isfinite(y).flatten(1).all(dim=1)
         y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return y.permute(0, 2, 3, 1), finite
@@ -244,9 +261,25 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if not can_fuse():
+        return "fp32"
     # Without these instructions bfloat16 is emulated and slower than float32.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "fp32"
+
+
+def _fastest(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
+    if device.type == "cpu" and can_fuse():
+        return fused(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return with_bf16_convolutions(network) if precision == "bf16" else network
+
+
+def _patterned(side: int) -> Pixels:
+    """Draw one tile with what pictures are mostly made of: shading, texture and edges."""
+    y, x = np.mgrid[:side, :side]
+    light = 110 + 50 * np.sin(x / 23) * np.cos(y / 31) + 6 * np.sin(0.9 * x) * np.sin(0.7 * y)
+    light += 30 * (x // 37 % 2) * (y > side // 2)
+    return np.stack([light, 0.9 * light + 10, 0.8 * light + 25], axis=-1)[None].clip(0, 255).astype(np.uint8)
 
 
 def with_bf16_convolutions(network: nn.Module) -> nn.Module:
@@ -260,16 +293,16 @@ def with_bf16_convolutions(network: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def _precision(precision: str, device: torch.device) -> Iterator[None]:
-    if precision == "bf16":
+    if device.type == "cpu":
+        yield
+    elif precision == "bf16":
         # The cache of cast weights would be filled inside a graph's capture and freed after it.
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type != "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             yield
-    elif device.type == "cuda":
+    else:
         # cuDNN's default for convolutions is TF32, which has ten bits of mantissa: not float32.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
             yield
-    else:
-        yield
 
 
 def _device_lost(error: RuntimeError) -> bool:

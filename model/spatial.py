@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.convolution import Convolution
+
 
 def resize(x: Tensor, size: torch.Size) -> Tensor:
     """Resample bilinearly to `size` (H, W) with aligned corners, as the release does; the same size is a no-op."""
@@ -23,18 +25,20 @@ class SPGA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.value = nn.Conv2d(channels, channels, 1)
+        self.value = Convolution(channels, channels, 1, activation="gelu")
         self.place = nn.Conv2d(2, 1, 7, padding=3, padding_mode="reflect")
-        self.guide_in = nn.Conv2d(channels, channels, 1, bias=False)
-        self.guide_depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.guide_out = nn.Conv2d(channels, channels, 1, bias=False)
+        self.guide_in = Convolution(channels, channels, 1, bias=False)
+        self.guide_depthwise = Convolution(
+            channels, channels, 3, padding=1, groups=channels, bias=False, activation="gelu"
+        )
+        self.guide_out = Convolution(channels, channels, 1, bias=False)
         # Channel k of this grouped convolution sees the pair (x_k, place · guide_k).
         self.pixel = nn.Conv2d(2 * channels, channels, 7, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        value = F.relu(F.gelu(self.value(x)))
+        value = F.relu(self.value(x))
         place = self.place(torch.cat([value.mean(1, keepdim=True), value.amax(1, keepdim=True)], dim=1))
-        guide = self.guide_out(F.gelu(self.guide_depthwise(self.guide_in(value))))
+        guide = self.guide_out(self.guide_depthwise(self.guide_in(value)))
         # The release adds the attention to the value where one would expect a product.
         return torch.sigmoid(self._pixel_attention(x, place * guide)) + value
 
@@ -55,9 +59,9 @@ class MPSRM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in self.POOLS)
+        self.convs = nn.ModuleList(Convolution(channels, channels, 3, padding=1, bias=False) for _ in self.POOLS)
         self.attentions = nn.ModuleList(SPGA(channels) for _ in self.POOLS)
-        self.merge = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.merge = Convolution(channels, channels, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         total, coarser = x, None

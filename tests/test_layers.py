@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up; a module may import its own row and those before it, except where ALONE says otherwise.
 MODEL = [
-    ["model.config"],
+    ["model.config", "model.convolution"],
     ["model.spatial", "model.frequency"],
     ["model.blocks"],
-    ["model.network"],
+    ["model.network", "model.fused"],
     ["model.checkpoint", "model.catalog", "model.convert"],
     ["model.tiling", "model.graphs", "model.processor", "model.runner"],
     ["model.restorer", "model"],

@@ -1,4 +1,3 @@
-import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ from model.runner import NonFiniteTiles, TileRunner, resolve_device, resolve_pre
 
 
 class Fake(nn.Module):
-    """A network whose output is a function of its input and of whether autocast is on."""
+    """A network whose output is a function of its input."""
 
     def __init__(self, function):
         super().__init__()
@@ -65,7 +64,7 @@ def test_batches_obey_max_tiles(tiny_config):
     subject = runner(tiny_config, lambda x: x, max_tiles=3)
     batch = tiles(7)
     assert np.array_equal(subject.run(batch), batch)
-    assert subject._network.batches == [3, 3, 1]
+    assert subject._fast.batches == [3, 3, 1]
 
 
 def test_out_of_memory_halves_the_batch_and_remembers(tiny_config):
@@ -104,16 +103,15 @@ def test_tiles_that_are_not_finite_run_again_in_fp32(tiny_config):
     """Only they, only once, and the result is the float32 one."""
 
     def overflowing(x):
-        if torch.is_autocast_enabled("cpu"):
-            x = x.clone()
-            x[1] = float("inf")
+        x = x.clone()
+        x[1] = float("inf")
         return x
 
-    subject = runner(tiny_config, overflowing)
-    subject.precision = "bf16"
+    subject = runner(tiny_config, lambda x: x)
+    subject.precision, subject._fast = "bf16", Fake(overflowing)
     batch = tiles(3)
     assert np.array_equal(subject.run(batch), batch)
-    assert subject._network.batches == [3, 1]
+    assert (subject._fast.batches, subject._network.batches) == ([3], [1])
     assert subject.fp32_retries == 1
 
 
@@ -159,7 +157,7 @@ def test_on_a_cpu_a_tile_for_each_thread_is_all_that_is_tried(tiny_config, monke
     subject = runner(tiny_config, lambda x: x, max_tiles=64)
     assert list(subject.warm_up()) == [3]
     assert (subject.max_tiles, subject.at_once) == (3, 3)
-    assert subject._network.batches == [1] * 6
+    assert subject._fast.batches == [1] * 6
 
 
 def test_the_cap_holds_for_threads_as_for_batches(tiny_config, monkeypatch):
@@ -192,13 +190,8 @@ def test_two_calls_at_once_keep_their_counts(tiny_config, monkeypatch):
     """Every tile of both is finite in float32 only."""
     monkeypatch.setattr("model.runner.prepare", lambda: 2)
 
-    def overflowing(x):
-        if torch.is_autocast_enabled("cpu"):
-            return torch.full_like(x, float("nan"))
-        return x
-
-    subject = runner(tiny_config, overflowing)
-    subject.precision = "bf16"
+    subject = runner(tiny_config, lambda x: x)
+    subject.precision, subject._fast = "bf16", Fake(lambda x: torch.full_like(x, float("nan")))
     with ThreadPoolExecutor(2) as callers:
         ends = [callers.submit(subject.run, tiles(20, seed)) for seed in range(2)]
         assert all(np.array_equal(end.result(30), tiles(20, seed)) for seed, end in enumerate(ends))
@@ -241,19 +234,28 @@ def test_an_unknown_precision_is_named():
         resolve_precision("fp8", torch.device("cpu"))
 
 
-def test_bf16_casts_the_weights_once_and_changes_nothing_else(tiny_config, monkeypatch):
-    """Equal to autocast of the float32 network, and float32 is still there for what is not finite in bf16."""
+def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
+    """For what is not finite in bfloat16; and both give the same picture."""
     monkeypatch.setattr("model.runner.resolve_precision", lambda *_: "bf16")
     torch.manual_seed(0)
-    network, batch = DMSR(tiny_config).eval(), tiles(2)
-    x = torch.from_numpy(batch).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        wanted = copy.deepcopy(network).to(memory_format=torch.channels_last)(x)[0].float()
-    subject = TileRunner(network, CheckpointInfo(tiny_config, "derain", tile=64), device="cpu")
-    difference = subject.run(batch).astype(float) - wanted.clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).numpy()
-    assert np.abs(difference).max() == 0
+    network, batch = DMSR(tiny_config), tiles(2)
+    info = CheckpointInfo(tiny_config, "derain", tile=64)
+    subject = TileRunner(network, info, device="cpu")
     assert {p.dtype for p in subject._network.parameters()} == {torch.float32}
-    assert subject._fast.conv_first.weight.dtype == torch.bfloat16
+    assert torch.bfloat16 in {p.dtype for p in subject._fast.parameters()}
+    difference = np.abs(subject.run(batch).astype(int) - TileRunner(network, info, "cpu", "fp32").run(batch))
+    assert difference.mean() < 1
+
+
+@pytest.mark.parametrize(("by", "precision"), [(0.2, "bf16"), (0.9, "fp32")])
+def test_weights_that_are_too_coarse_in_bf16_run_in_float32(tiny_config, monkeypatch, by, precision):
+    """Judged at the warm-up, by the mean difference in 8-bit steps."""
+    monkeypatch.setattr("model.runner.resolve_precision", lambda *_: "bf16")
+    subject = runner(tiny_config, lambda x: x)
+    subject._fast = Fake(lambda x: x + by / 255)
+    subject.warm_up()
+    assert subject.precision == precision
+    assert np.array_equal(subject.run(tiles(1)), tiles(1))
 
 
 def test_fp32_is_fp32():
