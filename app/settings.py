@@ -39,7 +39,7 @@ class RunnerSettings(_Group):
     """Choose how the network runs."""
 
     precision: Literal["auto", "fp32"] = Field(
-        "auto", description="`auto` takes bfloat16 where the device multiplies it in hardware"
+        "auto", description="`auto` takes bfloat16 where the device multiplies it in hardware and the weights bear it"
     )
     max_tiles: int = Field(
         64, ge=1, le=1024, description="cap on the tiles a device takes at a time; the warm-up picks the best number"

@@ -2,7 +2,7 @@
 
 A tile's features fit into no cache of a core, and most of a tile's time is spent on reading and writing them. So
 activations and residuals are part of the convolution before them, what is convolved apart is convolved at once, and the
-Fourier transform is a product with constant matrices, which a processor multiplies much faster than it permutes.
+Fourier transform is a product with constant matrices, for which there are units that do little else.
 Microseconds in comments are of one core with AMX, bfloat16, 16 channels of 128×128.
 
 All of it is one call that Python takes no part in: a thread that has to ask for the interpreter's lock after each of
@@ -75,7 +75,6 @@ class Traced(nn.Module):
         return self._traces[x.shape](x)
 
     def _trace(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        self.network(x)  # packs the weights, which is not to be done again every time
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sizes become constants, which is what is wanted
             return torch.jit.trace(self.network, x, check_trace=False)
@@ -95,11 +94,12 @@ class PackedConvolution(nn.Module):
         activation: str = "none",
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight.detach().contiguous(memory_format=torch.channels_last), requires_grad=False)
-        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.dtype = weight.dtype
         self.stride, self.padding, self.groups = list(stride), list(padding), groups
         self.activation = activation
-        self.register_buffer("packed", None)
+        pack = torch.ops.mkldnn._reorder_convolution_weight
+        self.register_buffer("weight", pack(weight.detach(), self.padding, self.stride, [1, 1], groups))
+        self.register_buffer("bias", None if bias is None else bias.detach())
 
     @classmethod
     def of(cls, conv: Convolution, dtype: torch.dtype) -> "PackedConvolution":
@@ -109,16 +109,13 @@ class PackedConvolution(nn.Module):
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """Do as Convolution does, in the precision of the weights."""
-        x = x.to(self.weight.dtype)
-        if self.packed is None:
-            order = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed = order(self.weight, self.padding, self.stride, [1, 1], self.groups, x.shape)
+        x = x.to(self.dtype)
         convolve, convolve_and_add = _scripted()
         if plus is None:
             form = self.stride, self.padding, self.groups, self.activation
-            return convolve(x, self.packed, self.bias, *form)
+            return convolve(x, self.weight, self.bias, *form)
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return convolve_and_add(x, plus, self.packed, bias, self.stride, self.padding, self.groups)
+        return convolve_and_add(x, plus, self.weight, bias, self.stride, self.padding, self.groups)
 
 
 class InFloat32(nn.Module):
@@ -194,8 +191,8 @@ class MatrixFourierUnit(nn.Module):
         weight, bias = unit.conv.weight[:, :, 0, 0] * scale[:, None], norm.bias - norm.running_mean * scale
         # From [re₀, im₀, re₁, …] to [re₀, re₁, …, im₀, im₁, …].
         order = torch.arange(len(weight)).view(-1, 2).T.flatten()
-        self.weight = nn.Parameter(weight[order][:, order].to(dtype).contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(bias[order].to(dtype), requires_grad=False)
+        self.register_buffer("weight", weight[order][:, order].detach().to(dtype).contiguous())
+        self.register_buffer("bias", bias[order].detach().to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = map(int, x.shape)

@@ -146,7 +146,13 @@ def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
         theirs = {name: figures[workload]["pictures_per_second"] for name, figures in peers.items()}
         found[workload] = {name: round(ours / rate, 3) if rate else None for name, rate in theirs.items()}
     ours = servers["ours"]["beside"]["p95_seconds"]
-    found["beside"] = {name: round(figures["beside"]["p95_seconds"] / ours, 3) for name, figures in peers.items()}
+    found["beside"] = {
+        # One that failed the huge picture had nothing to be slowed down by.
+        name: None
+        if any(status != 200 for status in beside["huge_statuses"])
+        else round(beside["p95_seconds"] / ours, 3)
+        for name, beside in ((name, figures["beside"]) for name, figures in peers.items())
+    }
     return with_best(found)
 
 

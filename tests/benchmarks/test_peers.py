@@ -9,11 +9,11 @@ from model.restorer import Restorer as Ours
 from tests.pictures import drawn
 
 
-def server(uniform, mixed, p95):
+def server(uniform, mixed, p95, huge_statuses=()):
     return {
         "uniform": {"pictures_per_second": uniform},
         "mixed": {"pictures_per_second": mixed},
-        "beside": {"p95_seconds": p95},
+        "beside": {"p95_seconds": p95, "huge_statuses": list(huge_statuses)},
     }
 
 
@@ -29,6 +29,11 @@ def test_above_one_is_ours_and_the_best_peer_is_the_nearest():
 def test_a_peer_that_answers_nothing_has_no_ratio():
     found = ratios({"ours": server(6, 4, 0.5), "a": server(0, 2, 5)})
     assert found["uniform"] == {"a": None, "best": None}
+
+
+def test_a_peer_that_failed_the_huge_picture_was_not_beside_one():
+    found = ratios({"ours": server(6, 4, 0.5), "a": server(2, 4, 2, [200, 500]), "b": server(2, 4, 5, [200])})
+    assert found["beside"] == {"a": None, "b": 10, "best": 10}
 
 
 def test_merging_keeps_the_other_peers_with_their_own_ratios():
