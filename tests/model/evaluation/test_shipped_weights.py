@@ -57,7 +57,7 @@ def test_they_restore_and_the_sky_stays_in_one_piece(weights, scene):
 
 
 def test_they_hardly_touch_a_clear_picture(weights, scene):
-    entry, restorer = weights
+    _, restorer = weights
     score = evaluate(restorer.restore, [Pair("clear", scene, scene)], restorer.plan).mean
     assert score.psnr_y >= 30
     assert score.tile_step <= 1
