@@ -2,6 +2,8 @@
 
 Pure ordering: no clock, no waiting, no I/O, and nothing of devices. All tiles of a task cost the same, so taking one
 tile from each job in turn is fair without counters: a job of k tiles beside m others waits for at most m tiles a round.
+Who comes in while a job's tile is run goes before that job's next one: a small picture beside a huge one would
+otherwise wait for two of its tiles, the one under way and the next.
 """
 
 from collections import deque
@@ -26,6 +28,7 @@ class TileQueue:
 
     def __init__(self) -> None:
         self._lanes: dict[str, deque[TileJob]] = {}
+        self._served: TileJob | None = None  # the last, if it has tiles left
 
     def __len__(self) -> int:
         """Count the waiting tiles of all lanes."""
@@ -37,7 +40,8 @@ class TileQueue:
 
     def put(self, job: TileJob) -> None:
         """Let a job's tiles wait."""
-        self._lanes.setdefault(job.task, deque()).append(job)
+        lane = self._lanes.setdefault(job.task, deque())
+        lane.insert(len(lane) - 1 if lane and lane[-1] is self._served else len(lane), job)
 
     def discard(self, job: TileJob) -> int:
         """Drop a job's waiting tiles, if any, and return how many."""
@@ -45,6 +49,7 @@ class TileQueue:
         if job not in lane:
             return 0
         lane.remove(job)
+        self._served = None if job is self._served else self._served
         self._forget_if_empty(job.task)
         return job.tiles_waiting
 
@@ -71,6 +76,7 @@ class TileQueue:
             batch.append(Tile(job, job.take()))
             if job.tiles_waiting:
                 lane.append(job)
+            self._served = job if job.tiles_waiting else None
         if lane:
             self._lanes[task] = lane  # at the end: the other lanes come first next time
         return batch

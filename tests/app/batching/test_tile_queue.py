@@ -91,6 +91,32 @@ def test_a_small_job_overtakes_a_huge_one():
     assert small in [tile.job for tile in queue.take({"derain": 8})]
 
 
+def test_who_comes_in_during_a_tile_goes_before_the_next_of_the_same_job():
+    """In the order they came, and once: the job that let them pass is next, whoever comes after."""
+    queue = TileQueue()
+    huge, first, second, third = job(1000), job(2), job(1), job(1)
+    queue.put(huge)
+    queue.take({"derain": 1})
+    queue.put(first)
+    queue.put(second)
+    order = [queue.take({"derain": 1})[0].job]
+    queue.put(third)
+    order += [queue.take({"derain": 1})[0].job for _ in range(5)]
+    assert order == [first, second, huge, third, first, huge]
+
+
+def test_a_stream_of_small_jobs_does_not_starve_a_huge_one():
+    """As many as the device can take leave it the other half; twice as many leave it its turn in the round."""
+    for every, share in ((2, 0.5), (1, 0.1)):
+        queue, huge = TileQueue(), job(1000)
+        queue.put(huge)
+        for turn in range(200):
+            queue.take({"derain": 1})
+            if turn % every == 0:
+                queue.put(job(1))
+        assert 1000 - huge.tiles_waiting >= 200 * share - 1
+
+
 def test_lanes_take_turns():
     queue = TileQueue()
     queue.put(job(6, "derain"))
