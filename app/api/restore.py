@@ -68,9 +68,10 @@ def router(
             accept = ", ".join(request.headers.getlist("accept"))
             wish = parameters.wish(task, x_request_timeout or times.deadline_seconds, accept)
             with running.follow(request.state.request_id) as passage:
-                body = await read_picture(request)
+                # Handed on and not kept here: the body is to go when it is decoded.
+                work = pipeline.restore(await read_picture(request), wish, passage)
                 request.state.passage = passage
-                restored = await _unless_disconnected(request, pipeline.restore(body, wish, passage))
+                restored = await _unless_disconnected(request, work)
             headers = {"X-DMSR-Weights": signatures[task], **_report(passage, restored)}
             return Response(restored.data, headers=headers, media_type=OUT_FORMATS[wish.format].media_type)
 

@@ -102,7 +102,8 @@ class TileJob:
         """Return the restored picture, uint8 (H, W, 3); only once, after `finished`."""
         assert self._stitcher is not None, "the job has not finished"
         with self._timed("stitch"):
-            return self._stitcher.image()
+            stitcher, self._stitcher = self._stitcher, None  # twice the picture's own size, and the job lives on
+            return stitcher.image()
 
     @contextmanager
     def _timed(self, station: str) -> Iterator[None]:
