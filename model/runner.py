@@ -269,6 +269,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def _fastest(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
+    """Return the form of a network that runs fastest; the one given keeps its float32."""
     if device.type == "cpu" and can_fuse() and isinstance(network, DMSR):
         return fused(network, torch.bfloat16 if precision == "bf16" else torch.float32)
     return with_bf16_convolutions(network) if precision == "bf16" else network

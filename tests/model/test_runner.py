@@ -258,5 +258,12 @@ def test_weights_that_are_too_coarse_in_bf16_run_in_float32(tiny_config, monkeyp
     assert np.array_equal(subject.run(tiles(1)), tiles(1))
 
 
+def test_without_onednn_the_network_runs_as_it_is(tiny_config, monkeypatch):
+    monkeypatch.setattr("model.runner.can_fuse", lambda: False)
+    subject = TileRunner(DMSR(tiny_config), CheckpointInfo(tiny_config, "derain", tile=64), device="cpu")
+    assert subject.precision == "fp32"
+    assert subject._fast is subject._network
+
+
 def test_fp32_is_fp32():
     assert resolve_precision("fp32", torch.device("cpu")) == "fp32"
