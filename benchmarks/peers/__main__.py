@@ -87,7 +87,10 @@ def send(url: str, peer: Peer, picture: bytes) -> httpx.Response:
 
 def body(peer: Peer, picture: bytes) -> dict[str, object]:
     """Wrap a picture the way a peer wants it."""
-    return {"files": {"file": ("picture.png", picture, "image/png")}} if peer.form else {"content": picture}
+    if not peer.form:
+        return {"content": picture}
+    format = "jpeg" if picture.startswith(b"\xff\xd8") else "png"  # BentoML reads no other than what is declared
+    return {"files": {"file": (f"picture.{format}", picture, f"image/{format}")}}
 
 
 def posting(client: httpx.AsyncClient, peer: Peer, pictures: list[bytes]) -> Post:
