@@ -41,7 +41,10 @@ class TileQueue:
     def put(self, job: TileJob) -> None:
         """Let a job's tiles wait."""
         lane = self._lanes.setdefault(job.task, deque())
-        lane.insert(len(lane) - 1 if lane and lane[-1] is self._served else len(lane), job)
+        if lane and lane[-1] is self._served:
+            lane.insert(-1, job)
+        else:
+            lane.append(job)
 
     def discard(self, job: TileJob) -> int:
         """Drop a job's waiting tiles, if any, and return how many."""
@@ -49,7 +52,8 @@ class TileQueue:
         if job not in lane:
             return 0
         lane.remove(job)
-        self._served = None if job is self._served else self._served
+        if job is self._served:
+            self._served = None
         self._forget_if_empty(job.task)
         return job.tiles_waiting
 

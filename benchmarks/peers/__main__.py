@@ -149,13 +149,11 @@ def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
         theirs = {name: figures[workload]["pictures_per_second"] for name, figures in peers.items()}
         found[workload] = {name: round(ours / rate, 3) if rate else None for name, rate in theirs.items()}
     ours = servers["ours"]["beside"]["p95_seconds"]
-    found["beside"] = {
+    found["beside"] = {}
+    for name, figures in peers.items():
         # One that failed the huge picture had nothing to be slowed down by.
-        name: None
-        if any(status != 200 for status in beside["huge_statuses"])
-        else round(beside["p95_seconds"] / ours, 3)
-        for name, beside in ((name, figures["beside"]) for name, figures in peers.items())
-    }
+        failed = any(status != 200 for status in figures["beside"]["huge_statuses"])
+        found["beside"][name] = None if failed else round(figures["beside"]["p95_seconds"] / ours, 3)
     return with_best(found)
 
 
@@ -173,7 +171,7 @@ def compare(model: str, options: object, weights: str) -> dict[str, object]:
         servers: dict[str, dict] = {"ours": asyncio.run(measure(service.url, OURS, options))}
     for name in options.peers:
         try:
-            with serving_peer(name, model, weights, options.python) as url:
+            with serving_peer(name, model, weights, os.path.abspath(options.python)) as url:
                 servers[name] = asyncio.run(measure(url, PEERS[name], options))
         except RuntimeError as error:
             servers[name] = {"failed": str(error)}
@@ -203,7 +201,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="how long they arrive, and how long they wait")
     parser.add_argument("--merge", action="store_true", help="keep the result's other peers, with their own ratios")
     options = parser.parse_args()
-    options.python = os.path.abspath(options.python)
     with tempfile.TemporaryDirectory() as folder:
         weights = str(networks.weights_file(options.network, Path(folder)))
         figures = compare(options.model, options, weights)
