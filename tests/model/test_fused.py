@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from model.config import DMSRConfig
+from model.frequency import FDSM
 from model.fused import can_fuse, fourier_matrices, fused
 from model.network import DMSR
 
@@ -69,3 +70,16 @@ def test_the_matrices_are_the_transform(height, width):
     spectrum = torch.randn(height, half, dtype=torch.complex128)
     y = (up @ torch.view_as_real(spectrum).permute(0, 2, 1).reshape(2 * height, half)).view(height, 2 * half, 1)
     torch.testing.assert_close((back @ y)[..., 0], torch.fft.irfft2(spectrum, s=(height, width), norm="ortho"))
+
+
+@pytest.mark.parametrize("side", [64, 80, 96])
+def test_bfloat16_leaves_brightness_alone(side):
+    """Of what the Fourier branch sees the mean is by far the largest number, and an error of it is one of all pixels."""
+    torch.manual_seed(side)
+    module = FDSM(16).eval()
+    module.norm.running_mean.normal_()
+    x = (3 + 0.5 * torch.randn(1, 16, side, side)).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        wanted, ours = module(x).double(), fused(module, torch.bfloat16)(x.bfloat16()).double()
+    shift = (ours - wanted).mean((0, 2, 3)) / wanted.mean((0, 2, 3)).clamp(0.1)
+    assert shift.abs().mean() < 6e-4
