@@ -21,6 +21,9 @@ Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """glibc's numbers for the parameters of mallopt(3); all three are counted in bytes."""
 
+NICENESS = 10
+"""Of the threads that tiles have: a tenth of a core, while another of this process has something to do there."""
+
 COMPANY_SECONDS = 0.001
 """How long tiles that would get several threads each wait for others: one picture's come from several threads."""
 
@@ -62,6 +65,12 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
+def give_way() -> None:
+    """Let the other threads of the process go before the calling one and those it starts, where Linux can do that."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)  # there of the thread alone
+
+
 class SideBySide:
     """Run functions on tiles, each tile with its share of the threads, instead of all threads on one batch.
 
@@ -81,18 +90,26 @@ class SideBySide:
         # A thread that has led a team keeps it. The first idle one leads, so that number n never leads more than
         # threads / (n + 1), and all teams together stay a few times as many as the threads.
         self._idle = list(range(threads))
-        self._leaders = [ThreadPoolExecutor(1, thread_name_prefix=f"tile-{number}") for number in self._idle]
+        self._leaders = [ThreadPoolExecutor(1, f"tile-{number}", initializer=give_way) for number in self._idle]
+        self._express = ThreadPoolExecutor(1, "tile-express")
 
-    def run(self, function: Function, tiles: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Run tiles (n, tile, tile, 3), n ≥ 1; raises what the function raises, when none of them runs any more."""
+    def run(self, function: Function, tiles: np.ndarray, express: bool = False) -> tuple[Tensor, Tensor]:
+        """Run tiles (n, tile, tile, 3), n ≥ 1; raises what the function raises, when none of them runs any more.
+
+        express: wait for nobody; in a thread more than there are, to which the others give way.
+        """
         done: list[Future[tuple[Tensor, Tensor]]] = []
         try:
             with self._changed:
                 self._tiles += len(tiles)
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._tiles >= self.threads, COMPANY_SECONDS)
+                if not express:
+                    self._changed.wait_for(lambda: self._tiles >= self.threads, COMPANY_SECONDS)
             for tile in torch.from_numpy(tiles).split(1):
-                done.append(self._start(function, tile))
+                if express:
+                    done.append(self._express.submit(self._run_one, function, tile, 1))
+                else:
+                    done.append(self._start(function, tile))
         finally:
             wait(done)
             with self._changed:
@@ -110,18 +127,21 @@ class SideBySide:
             threads = min(self._free, share)
             self._free -= threads
             leader = heappop(self._idle)
-        return self._leaders[leader].submit(self._run_one, leader, threads, function, tile)
+        return self._leaders[leader].submit(self._run_one, function, tile, threads, leader)
 
     @torch.inference_mode()
-    def _run_one(self, leader: int, threads: int, function: Function, tile: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_one(
+        self, function: Function, tile: Tensor, threads: int, leader: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         torch.set_num_threads(threads)  # of this thread
         try:
             return function(tile)
         finally:
             with self._changed:
                 self._tiles -= 1
-                self._free += threads
-                heappush(self._idle, leader)
+                if leader is not None:
+                    self._free += threads
+                    heappush(self._idle, leader)
                 self._changed.notify_all()
                 if not self._tiles:
                     torch.set_num_threads(self._before)  # the last number set is also every new thread's first

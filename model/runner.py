@@ -50,6 +50,7 @@ class TileRunner:
 
     at_once: calls of `run` the device gains from, and the most there may be at a time: one for each of a processor's
     threads, else one, from one thread.
+    has_express: one call more may be under way, an express one, for which the others leave room.
     max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
     weights, sha256: name and hash of the file it was loaded from, if it was.
@@ -86,6 +87,7 @@ class TileRunner:
         elif (threads := prepare()) > 1:
             self._side_by_side = SideBySide(threads)
         self.at_once = min(self._side_by_side.threads, max_tiles) if self._side_by_side else 1
+        self.has_express = self._side_by_side is not None
         self._counting = threading.Lock()
 
     @classmethod
@@ -170,8 +172,8 @@ class TileRunner:
             except torch.OutOfMemoryError:
                 self.max_tiles = max(1, count // 2)
 
-    def run(self, tiles: Pixels) -> Pixels:
-        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
+    def run(self, tiles: Pixels, express: bool = False) -> Pixels:
+        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB; express: at once, if the runner has_express.
 
         Any tile side the network takes is accepted; the weights' own is `tile`.
         Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
@@ -183,7 +185,7 @@ class TileRunner:
         while start < len(tiles):
             count = min(self.max_tiles, len(tiles) - start)
             try:
-                restored[start : start + count], bad = self._run_batch(tiles[start : start + count])
+                restored[start : start + count], bad = self._run_batch(tiles[start : start + count], express)
             except RuntimeError as error:
                 if _device_lost(error):
                     raise DeviceFault(str(error)) from error
@@ -206,22 +208,22 @@ class TileRunner:
         return restored
 
     @torch.inference_mode()
-    def _run_batch(self, tiles: Pixels) -> tuple[Pixels, list[int]]:
+    def _run_batch(self, tiles: Pixels, express: bool) -> tuple[Pixels, list[int]]:
         """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision)
+        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, express)
         bad = torch.nonzero(~finite).flatten()
         if len(bad):
             with self._counting:
                 self.fp32_retries += len(bad)
-            again, finite = self._compute(tiles[bad.tolist()], "fp32")
+            again, finite = self._compute(tiles[bad.tolist()], "fp32", express)
             restored[bad] = again.to(restored.device)
             bad = bad[~finite.to(bad.device)]
         return restored.cpu().numpy(), bad.tolist()
 
-    def _compute(self, tiles: Pixels, precision: str) -> tuple[Tensor, Tensor]:
+    def _compute(self, tiles: Pixels, precision: str, express: bool) -> tuple[Tensor, Tensor]:
         restore = partial(self._restore, precision=precision)
         if self._side_by_side:
-            return self._side_by_side.run(restore, tiles)
+            return self._side_by_side.run(restore, tiles, express)
         return restore(torch.from_numpy(tiles).to(self.device))
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:

@@ -21,14 +21,16 @@ class Runner(Protocol):
     """Run batches of one task's tiles, as model.runner.TileRunner does.
 
     max_tiles: tiles the device takes at a time, in at_once batches from as many threads.
+    has_express: it takes one batch more, which the others give way to.
     overlaps_host: it works beside the processor, so that the next batch should be ready before one ends.
     """
 
     max_tiles: int
     at_once: int
+    has_express: bool
     overlaps_host: bool
 
-    def run(self, tiles: np.ndarray) -> np.ndarray:
+    def run(self, tiles: np.ndarray, express: bool = False) -> np.ndarray:
         """Restore uint8 (n, tile, tile, 3)."""
         ...
 
@@ -53,6 +55,8 @@ class DeviceWorker:
     """Keep one device busy while tiles wait: as many batches under way as it works on at once, each in its own lane.
 
     No lane waits for another: where threads of a processor are the lanes, none stands idle until the slowest is done.
+    If all of them are busy, a job's first tile may take the express lane: a small picture beside a huge one would
+    otherwise wait for half a tile of it, and be done hardly sooner than two tiles take.
 
     name: the device's. runners: one for each task. work: set when tiles arrive.
     clock: monotonic seconds, the one that deadlines are on.
@@ -79,8 +83,10 @@ class DeviceWorker:
         # CPU that would only take time from the network.
         self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
         self._lanes = self._at_once + self._overlaps_host
+        self._has_express = any(runner.has_express for runner in runners.values())
+        self._busy = 0  # lanes, the express one not among them
         self._time = SharedTime(clock)
-        self._device = ThreadPoolExecutor(self._at_once, thread_name_prefix=f"device-{name}")
+        self._device = ThreadPoolExecutor(self._at_once + self._has_express, thread_name_prefix=f"device-{name}")
         self._host = ThreadPoolExecutor(self._lanes, thread_name_prefix=f"host-{name}")
 
     async def warm_up(self) -> None:
@@ -96,28 +102,38 @@ class DeviceWorker:
             async with asyncio.TaskGroup() as lanes:
                 for _ in range(self._lanes):
                     lanes.create_task(self._serve())
+                if self._has_express:
+                    lanes.create_task(self._serve(express=True))
         finally:
             self._device.shutdown(wait=False)
             self._host.shutdown(wait=False)
 
-    async def _serve(self) -> None:
+    async def _serve(self, express: bool = False) -> None:
         run = asyncio.get_running_loop().run_in_executor
         while True:
             for job in self._queue.expire(now := self._clock()):
                 self._metrics.tiles.labels(job.task, "expired").inc(job.tiles_waiting)
                 job.expire(now)
-            batch = self._queue.take({task: self._limit(task) for task in self.runners})
+            batch = self._take(express)
             if not batch:
                 self._work.clear()
                 await self._work.wait()
                 continue
+            self._busy += not express
             if self._overlaps_host:
                 tiles = await run(self._host, cut_batch, batch)
                 outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)
                 await run(self._host, stitch_batch, batch, outcome)
             else:  # in one hop: during each the lane's thread computes nothing
-                outcome = await run(self._device, self._cut_run_stitch, batch)
+                outcome = await run(self._device, self._cut_run_stitch, batch, express)
+            self._busy -= not express
             self._settle(batch, outcome)
+
+    def _take(self, express: bool) -> list[Tile]:
+        limits = {task: self._limit(task) for task in self.runners}
+        if not express:
+            return self._queue.take(limits)
+        return self._queue.take_first(limits) if self._busy == self._lanes else []
 
     def tiles_per_second(self) -> float:
         """Return the device's rate at full batches, of the slowest task seen; 0 before the first batch."""
@@ -128,29 +144,29 @@ class DeviceWorker:
         """Return how many tiles one batch may have."""
         return -(-self.runners[task].max_tiles // self._at_once)
 
-    def _cut_run_stitch(self, batch: list[Tile]) -> Outcome:
-        outcome = self._run_batch(batch[0].job.task, cut_batch(batch))
+    def _cut_run_stitch(self, batch: list[Tile], express: bool) -> Outcome:
+        outcome = self._run_batch(batch[0].job.task, cut_batch(batch), express)
         stitch_batch(batch, outcome)
         return outcome
 
-    def _run_batch(self, task: str, tiles: np.ndarray) -> Outcome:
+    def _run_batch(self, task: str, tiles: np.ndarray, express: bool = False) -> Outcome:
         """Run one batch, whatever happens. Runs in a thread of the device's."""
         runner, start, given = self.runners[task], self._clock(), self._time.note(1)
         try:
-            restored, errors = runner.run(tiles), {}
+            restored, errors = runner.run(tiles, express), {}
         except NonFiniteTiles as error:
             restored, errors = error.restored, dict.fromkeys(error.indices, error)
         except DeviceFault:
             raise
         except Exception:  # noqa: BLE001 - whose tile it was is found by running them singly
-            restored, errors = self._run_singly(runner, tiles)
+            restored, errors = self._run_singly(runner, tiles, express)
         return Outcome(restored, errors, self._clock() - start, self._time.note(-1) - given)
 
-    def _run_singly(self, runner: Runner, tiles: np.ndarray) -> tuple[np.ndarray, dict[int, Exception]]:
+    def _run_singly(self, runner: Runner, tiles: np.ndarray, express: bool) -> tuple[np.ndarray, dict[int, Exception]]:
         restored, errors = np.zeros_like(tiles), {}
         for index in range(len(tiles)):
             try:
-                restored[index] = runner.run(tiles[index : index + 1])[0]
+                restored[index] = runner.run(tiles[index : index + 1], express)[0]
             except DeviceFault:
                 raise
             except Exception as error:  # noqa: BLE001 - the guilty tile's request gets it

@@ -2,8 +2,6 @@
 
 Pure ordering: no clock, no waiting, no I/O, and nothing of devices. All tiles of a task cost the same, so taking one
 tile from each job in turn is fair without counters: a job of k tiles beside m others waits for at most m tiles a round.
-Who comes in while a job's tile is run goes before that job's next one: a small picture beside a huge one would
-otherwise wait for two of its tiles, the one under way and the next.
 """
 
 from collections import deque
@@ -28,7 +26,6 @@ class TileQueue:
 
     def __init__(self) -> None:
         self._lanes: dict[str, deque[TileJob]] = {}
-        self._served: TileJob | None = None  # the last, if it has tiles left
 
     def __len__(self) -> int:
         """Count the waiting tiles of all lanes."""
@@ -40,11 +37,7 @@ class TileQueue:
 
     def put(self, job: TileJob) -> None:
         """Let a job's tiles wait."""
-        lane = self._lanes.setdefault(job.task, deque())
-        if lane and lane[-1] is self._served:
-            lane.insert(-1, job)
-        else:
-            lane.append(job)
+        self._lanes.setdefault(job.task, deque()).append(job)
 
     def discard(self, job: TileJob) -> int:
         """Drop a job's waiting tiles, if any, and return how many."""
@@ -52,8 +45,6 @@ class TileQueue:
         if job not in lane:
             return 0
         lane.remove(job)
-        if job is self._served:
-            self._served = None
         self._forget_if_empty(job.task)
         return job.tiles_waiting
 
@@ -80,10 +71,19 @@ class TileQueue:
             batch.append(Tile(job, job.take()))
             if job.tiles_waiting:
                 lane.append(job)
-            self._served = job if job.tiles_waiting else None
         if lane:
             self._lanes[task] = lane  # at the end: the other lanes come first next time
         return batch
+
+    def take_first(self, limits: dict[str, int]) -> list[Tile]:
+        """Take the first tile of the job that has waited longest for it, of a task in limits; [] if all have begun."""
+        job = next((job for job in self.jobs() if not job.tiles_taken and limits.get(job.task)), None)
+        if job is None:
+            return []
+        first = Tile(job, job.take())
+        if not job.tiles_waiting:
+            self.discard(job)
+        return [first]
 
     def _forget_if_empty(self, task: str) -> None:
         if not self._lanes[task]:

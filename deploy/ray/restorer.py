@@ -69,14 +69,18 @@ class RemoteRunner:
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0
-    at_once, overlaps_host = 1, False  # while one cuts and stitches, the others keep the restorers busy
+    at_once, has_express, overlaps_host = (
+        1,
+        False,
+        False,
+    )  # while one cuts and stitches, the others keep the restorers busy
     memory_bytes = (0, 0)  # none in this process
 
     def warm_up(self) -> dict[int, float]:
         """Return `seconds`."""
         return self.seconds
 
-    def run(self, tiles: Pixels, tries: int = 3) -> Pixels:
+    def run(self, tiles: Pixels, express: bool = False, tries: int = 3) -> Pixels:
         """Restore uint8 (n, tile, tile, 3); raises NonFiniteTiles, DeviceFault, or what else the network raises."""
         try:
             answer = self.restorers.restore.remote(self.task, tiles).result()
@@ -86,7 +90,7 @@ class RemoteRunner:
             if isinstance(error, RayTaskError) or tries == 1:
                 raise  # the network's own failure, or a batch that takes every restorer down with it
             _log.warning("restorer lost", device=self.device, cause=type(error).__name__)
-            return self.run(tiles, tries - 1)
+            return self.run(tiles, express, tries - 1)
         restored, lost, self.max_tiles, splits, retries = answer
         self.memory_splits += splits
         self.fp32_retries += retries

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.processor import SideBySide, usable_cpus
+from model.processor import NICENESS, SideBySide, usable_cpus
 
 
 def tiles(count):
@@ -164,3 +164,47 @@ print(faults() - before)
         return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
     assert count("keep") < 20_000 < 80_000 < count("leave")
+
+
+def test_an_express_tile_waits_for_nobody():
+    """It has one thread, while others have all there are; and they get theirs back as if it had not been."""
+    started, go = threading.Semaphore(0), threading.Event()
+    seen = []
+
+    def function(x):
+        seen.append(torch.get_num_threads())
+        if x[0, 0, 0, 0]:
+            started.release()
+            assert go.wait(30)
+        return whole(x)
+
+    subject, ones = SideBySide(2), np.ones((2, 8, 8, 3), np.uint8)
+    with ThreadPoolExecutor(1) as caller:
+        busy = caller.submit(subject.run, function, ones)
+        for _ in range(2):
+            assert started.acquire(timeout=30)
+        restored, finite = subject.run(function, 0 * ones[:1], express=True)
+        assert not restored.any()
+        assert finite.all()
+        assert not busy.done()
+        go.set()
+        busy.result(30)
+    subject.run(function, ones)
+    subject.run(function, ones[:1])  # the crowd is remembered for one tile
+    subject.run(function, ones[:1])
+    assert seen == [1, 1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+def test_threads_of_tiles_give_way_to_express_tiles_and_to_the_rest_of_the_process():
+    seen, subject = [], SideBySide(2)
+
+    def function(x):
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return whole(x)
+
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    subject.run(function, tiles(1))
+    subject.run(function, tiles(1), express=True)
+    assert seen == [min(mine + NICENESS, 19), mine]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine

@@ -204,7 +204,7 @@ def test_out_of_memory_in_one_call_does_not_undo_what_another_has_learnt(tiny_co
     subject = runner(tiny_config, lambda x: x)
     late, first = threading.Event(), threading.Event()
 
-    def run_batch(batch):
+    def run_batch(batch, express):
         if len(batch) == 8 and (batch == 1).all():
             late.set()
             assert first.wait(30)

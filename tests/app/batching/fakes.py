@@ -35,17 +35,21 @@ class FakeRunner:
         max_tiles: int = 4,
         overlaps_host: bool = False,
         at_once: int = 1,
+        has_express: bool = False,
     ) -> None:
         self.behaviour = behaviour
         self.max_tiles = max_tiles
         self.overlaps_host = overlaps_host
         self.at_once = at_once
+        self.has_express = has_express
         self.batches: list[int] = []
+        self.express: list[bool] = []  # of each batch
         self.running = threading.Semaphore(0)
         self.gate: threading.Semaphore | None = None
 
-    def run(self, tiles: np.ndarray) -> np.ndarray:
+    def run(self, tiles: np.ndarray, express: bool = False) -> np.ndarray:
         self.batches.append(len(tiles))
+        self.express.append(express)
         self.running.release()
         if self.gate is not None:
             assert self.gate.acquire(timeout=30), "the test never let this batch go"

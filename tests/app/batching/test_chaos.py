@@ -60,7 +60,7 @@ class ManyRunner(TileRunner):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self._side_by_side = SideBySide(3)
-        self.at_once = 3
+        self.at_once, self.has_express = 3, True
 
 
 def runner(rng, deadly, kind=TileRunner):

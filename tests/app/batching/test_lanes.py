@@ -136,3 +136,98 @@ def test_the_warm_up_of_several_lanes_says_what_they_make_together():
             assert fake.engine.tiles_per_second() == pytest.approx(2 / 1.5)
 
     run(scenario)
+
+
+def held():
+    """Return a device of two lanes and an express one, on which tiles of value 1 take until the event is set."""
+    go = threading.Event()
+
+    def work(tiles):
+        if 1 in values(tiles):
+            assert go.wait(30)
+        return tiles
+
+    return FakeRunner(work, max_tiles=2, at_once=2, has_express=True), go
+
+
+def test_the_first_tile_of_a_job_overtakes_when_all_lanes_are_busy():
+    """One job after the other, while the two tiles that were there first are not done; and no further tile of a job."""
+
+    async def scenario():
+        runner, go = held()
+        async with FakeEngine(runner) as fake:
+            huge = asyncio.create_task(fake.engine.run(mine := job(9, value=1)))
+            await runner.started()
+            await runner.started()
+            for _ in range(2):
+                await fake.engine.run(small := job(1))
+                assert (small.stitch() == 7).all()
+            two = asyncio.create_task(fake.engine.run(larger := job(2)))
+            await runner.started()
+            while larger.tiles_done < 1:
+                await asyncio.sleep(0)
+            assert (mine.tiles_taken, larger.tiles_taken) == (2, 1)
+            assert runner.express == [False, False, True, True, True]
+            go.set()
+            await asyncio.gather(huge, two)
+            assert set(runner.express[5:]) == {False}
+
+    run(scenario)
+
+
+def test_while_a_lane_is_idle_nobody_takes_the_express_lane():
+    async def scenario():
+        runner, go = held()
+        async with FakeEngine(runner) as fake:
+            first = asyncio.create_task(fake.engine.run(job(1, value=1)))
+            await runner.started()
+            await fake.engine.run(job(3))
+            assert runner.express == [False] * 4
+            go.set()
+            await first
+
+    run(scenario)
+
+
+def test_who_leaves_before_the_express_lane_is_free_takes_nothing():
+    async def scenario():
+        runner, go = held()
+        async with FakeEngine(runner) as fake:
+            running = []
+            for started in (2, 1, 0):
+                running.append(asyncio.create_task(fake.engine.run(job(max(started, 1), value=1))))
+                for _ in range(started):
+                    await runner.started()
+            await asyncio.sleep(0)
+            running[2].cancel()
+            await asyncio.sleep(0)
+            go.set()
+            await asyncio.gather(*running[:2])
+            assert runner.express == [False, False, True]
+            assert fake.tiles("cancelled") == 1
+
+    run(scenario)
+
+
+def test_a_device_lost_in_the_express_lane_is_lost_in_all():
+    async def scenario():
+        go = threading.Event()
+
+        def work(tiles):
+            if 13 in values(tiles):
+                raise DeviceFault("the processor is on fire")
+            assert go.wait(30)
+            return tiles
+
+        runner = FakeRunner(work, max_tiles=2, at_once=2, has_express=True)
+        async with FakeEngine(runner) as fake:
+            huge = asyncio.create_task(fake.engine.run(job(3)))
+            await runner.started()
+            await runner.started()
+            with pytest.raises(DeviceLost):
+                await fake.engine.run(job(1, value=13))
+            with pytest.raises(DeviceLost):
+                await huge
+            go.set()
+
+    run(scenario)

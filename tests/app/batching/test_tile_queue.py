@@ -91,30 +91,31 @@ def test_a_small_job_overtakes_a_huge_one():
     assert small in [tile.job for tile in queue.take({"derain": 8})]
 
 
-def test_who_comes_in_during_a_tile_goes_before_the_next_of_the_same_job():
-    """In the order they came, and once: the job that let them pass is next, whoever comes after."""
-    queue = TileQueue()
-    huge, first, second, third = job(1000), job(2), job(1), job(1)
+def test_first_tiles_are_taken_in_the_order_the_jobs_came_and_once():
+    """Whatever their turn in the round is, and whatever their task; then there are none."""
+    queue, both = TileQueue(), {"derain": 1, "dehaze": 1}
+    huge, first, second, third = job(1000), job(2), job(1), job(1, "dehaze")
     queue.put(huge)
-    queue.take({"derain": 1})
-    queue.put(first)
-    queue.put(second)
-    order = [queue.take({"derain": 1})[0].job]
-    queue.put(third)
-    order += [queue.take({"derain": 1})[0].job for _ in range(5)]
-    assert order == [first, second, huge, third, first, huge]
+    queue.take(both)
+    for each in (first, second, third):
+        queue.put(each)
+    assert queue.take_first({"dehaze": 1}) == [(third, 0)]
+    assert [queue.take_first(both) for _ in range(3)] == [[(first, 0)], [(second, 0)], []]
+    assert [queue.take(both)[0].job for _ in range(3)] == [huge, first, huge]
 
 
-def test_a_stream_of_small_jobs_does_not_starve_a_huge_one():
-    """As many as the device can take leave it the other half; twice as many leave it its turn in the round."""
-    for every, share in ((2, 0.5), (1, 0.1)):
-        queue, huge = TileQueue(), job(1000)
-        queue.put(huge)
-        for turn in range(200):
-            queue.take({"derain": 1})
-            if turn % every == 0:
-                queue.put(job(1))
-        assert 1000 - huge.tiles_waiting >= 200 * share - 1
+@settings(deadline=None)
+@given(jobs, st.lists(st.booleans(), max_size=80))
+def test_every_tile_comes_once_whichever_way_it_is_taken(sizes, first):
+    queue, both = TileQueue(), {"derain": 2, "dehaze": 2}
+    queued = [job(tiles, task) for tiles, task in sizes]
+    for each in queued:
+        queue.put(each)
+    taken = [tile for is_first in first for tile in (queue.take_first if is_first else queue.take)(both)]
+    taken += [tile for batch in drain(queue, 3) for tile in batch]
+    assert Counter((id(tile.job), tile.index) for tile in taken) == Counter(
+        (id(each), index) for each in queued for index in range(each.tiles_total)
+    )
 
 
 def test_lanes_take_turns():
