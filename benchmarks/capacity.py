@@ -10,6 +10,7 @@ import math
 import re
 
 from benchmarks.report import FOLDER
+from model.catalog import Catalog
 from model.tiling import TilePlan
 
 SIZES = ((256, 256), (720, 1280), (1080, 1920), (3000, 4000), (4000, 6000))
@@ -19,11 +20,6 @@ TARGET = 1.0
 BUSY = 0.9
 """The share of a core below which a restorer was not alone on it."""
 PAGE = FOLDER.parents[1] / "docs" / "scaling.md"
-
-
-def tiles(height: int, width: int, tile: int = 128, overlap: int = 16) -> int:
-    """Count a picture's tiles."""
-    return len(TilePlan(height, width, tile, overlap))
 
 
 def devices(pictures_per_second: float, tiles_each: int, rate: float) -> int:
@@ -36,18 +32,18 @@ def figure(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def rows(name: str, rate: float) -> list[str]:
+def rows(name: str, rate: float, tile: int, overlap: int) -> list[str]:
     """Write a device's rows of the table, one for each size."""
     lines = []
     for height, width in SIZES:
-        each = tiles(height, width)
+        each = len(TilePlan(height, width, tile, overlap))
         cells = (name, f"{width}×{height}", each, figure(rate / each), figure(each / rate))
         lines.append("| " + " | ".join(map(str, (*cells, devices(TARGET, each, rate)))) + " |")
     return lines
 
 
-def measured() -> list[tuple[str, float]]:
-    """List the devices of the results with their tiles per second."""
+def measured() -> list[tuple[str, float, int, int]]:
+    """List the devices of the results with their tiles per second, and side and overlap of these."""
     found = []
     for path in sorted(FOLDER.glob("scale-out-w*.json")):
         result = json.loads(path.read_text())
@@ -55,17 +51,17 @@ def measured() -> list[tuple[str, float]]:
             busy = result["restorer_core_share"][cores] < BUSY
             device = f"{cores} {result['machine']['cpu']} core{'s' * (cores != '1')}"
             words = [path.stem.removeprefix("scale-out-"), result["precision"], device, *["shared, provisional"] * busy]
-            found.append((", ".join(words), rate))
+            found.append((", ".join(words), rate, result["tile"], result["overlap"]))
     return found
 
 
-def table(rates: list[tuple[str, float]]) -> str:
+def table(rates: list[tuple[str, float, int, int]]) -> str:
     """Write the table in Markdown."""
     head = [
         f"| network and device | picture | tiles | pictures/s | s/picture | devices for {TARGET:g}/s |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    return "\n".join(head + [line for name, rate in rates for line in rows(name, rate)]) + "\n"
+    return "\n".join(head + [line for rate in rates for line in rows(*rate)]) + "\n"
 
 
 def filled(page: str, text: str) -> str:
@@ -79,7 +75,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="tiles per second of a device of yours")
     options = parser.parse_args()
     if options.rate:
-        print(table([("yours", options.rate)]), end="")  # noqa: T201 - a command's output
+        entry = Catalog.load().default("derain", "cpu")
+        print(table([("yours", options.rate, entry.tile, entry.overlap)]), end="")  # noqa: T201 - a command's output
     else:
         PAGE.write_text(filled(PAGE.read_text(), table(measured())))
 

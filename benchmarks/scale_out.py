@@ -126,6 +126,8 @@ def main() -> None:
     common = {
         "weights": weights.stem,
         "precision": "fp32",
+        "tile": info.tile,
+        "overlap": info.overlap,
         "tiles_per_second": {str(number): round(rate, 4) for number, rate in rates.items()},
         "throughput_two_over_one": round(rates[2] / rates[1], 3),
     }

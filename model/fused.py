@@ -183,9 +183,9 @@ class FusedFDSM(nn.Module):
 class MatrixFourierUnit(nn.Module):
     """Mix channels in the Fourier domain as FourierUnit does, by products with matrices (1759 → 1311).
 
-    The batch norm is part of the convolution. Between two products the axes change places; the channel stays last.
-    One picture at a time. What it becomes on the mean, one number a channel, is computed apart, in float32: eight bits of
-    it are not enough, and what they lack, all pixels lack.
+    One picture at a time. The batch norm is part of the convolution. Between two products the axes change places; the
+    channel stays last. What becomes of the mean, one number a channel, is computed apart, in float32: of a number so
+    large eight bits are not enough, and what they lack all pixels lack.
     """
 
     def __init__(self, unit: FourierUnit) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import capacity
+from model.tiling import TilePlan
 
 ROOT = Path(__file__).parents[2]
 TEXT = capacity.PAGE.read_text()
@@ -26,9 +27,9 @@ def test_no_device_is_busier_than_planned(pictures, tiles, rate, wanted):
 
 def test_the_formula_of_the_page_counts_tiles():
     """1 if the side is at most the tile, else (side − overlap) ÷ (tile − overlap), rounded up."""
-    assert capacity.tiles(128, 128) == 1
-    assert capacity.tiles(129, 240) == 2 * 2
-    assert capacity.tiles(241, 1) == 3
+    assert len(TilePlan(144, 144, 144, 16)) == 1
+    assert len(TilePlan(145, 272, 144, 16)) == 2 * 2
+    assert len(TilePlan(273, 1, 144, 16)) == 3
 
 
 def test_what_the_page_names_exists():

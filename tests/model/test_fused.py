@@ -74,7 +74,7 @@ def test_the_matrices_are_the_transform(height, width):
 
 @pytest.mark.parametrize("side", [64, 80, 96])
 def test_bfloat16_leaves_brightness_alone(side):
-    """Of what the Fourier branch sees the mean is by far the largest number, and an error of it is one of all pixels."""
+    """The mean is by far the largest number the Fourier branch sees, and an error of it is one of all pixels."""
     torch.manual_seed(side)
     module = FDSM(16).eval()
     module.norm.running_mean.normal_()

@@ -159,14 +159,12 @@ def test_the_first_tile_of_a_job_overtakes_when_all_lanes_are_busy():
             huge = asyncio.create_task(fake.engine.run(mine := job(9, value=1)))
             await runner.started()
             await runner.started()
+            two = asyncio.create_task(fake.engine.run(larger := job(2)))
+            await runner.started()
             for _ in range(2):
                 await fake.engine.run(small := job(1))
                 assert (small.stitch() == 7).all()
-            two = asyncio.create_task(fake.engine.run(larger := job(2)))
-            await runner.started()
-            while larger.tiles_done < 1:
-                await asyncio.sleep(0)
-            assert (mine.tiles_taken, larger.tiles_taken) == (2, 1)
+            assert (mine.tiles_taken, larger.tiles_taken, larger.tiles_done) == (2, 1, 1)
             assert runner.express == [False, False, True, True, True]
             go.set()
             await asyncio.gather(huge, two)
