@@ -105,7 +105,7 @@ class SideBySide:
                 self._changed.notify_all()
                 if not express:
                     self._changed.wait_for(lambda: self._tiles >= self.threads, COMPANY_SECONDS)
-            for tile in torch.from_numpy(tiles).split(1):
+            for tile in torch.from_numpy(tiles)[:, None]:
                 if express:
                     done.append(self._express.submit(self._run_one, function, tile, 1))
                 else:

@@ -55,8 +55,9 @@ class DeviceWorker:
     """Keep one device busy while tiles wait: as many batches under way as it works on at once, each in its own lane.
 
     No lane waits for another: where threads of a processor are the lanes, none stands idle until the slowest is done.
-    If all of them are busy, a job's first tile may take the express lane: a small picture beside a huge one would
-    otherwise wait for half a tile of it, and be done hardly sooner than two tiles take.
+    While all of them serve one job, the first tile of any other may take the express lane: a small picture beside a
+    huge one would otherwise wait for half a tile of it, and be done hardly sooner than two tiles take. Among many jobs
+    there is nothing to gain from more tiles at once.
 
     name: the device's. runners: one for each task. work: set when tiles arrive.
     clock: monotonic seconds, the one that deadlines are on.
@@ -84,7 +85,7 @@ class DeviceWorker:
         self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
         self._lanes = self._at_once + self._overlaps_host
         self._has_express = any(runner.has_express for runner in runners.values())
-        self._busy = 0  # lanes, the express one not among them
+        self._under_way: list[list[Tile]] = []  # one batch for each lane that is busy, but for the express lane
         self._time = SharedTime(clock)
         self._device = ThreadPoolExecutor(self._at_once + self._has_express, thread_name_prefix=f"device-{name}")
         self._host = ThreadPoolExecutor(self._lanes, thread_name_prefix=f"host-{name}")
@@ -119,21 +120,24 @@ class DeviceWorker:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            self._busy += not express
+            if not express:
+                self._under_way.append(batch)
             if self._overlaps_host:
                 tiles = await run(self._host, cut_batch, batch)
                 outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)
                 await run(self._host, stitch_batch, batch, outcome)
             else:  # in one hop: during each the lane's thread computes nothing
                 outcome = await run(self._device, self._cut_run_stitch, batch, express)
-            self._busy -= not express
+            if not express:
+                self._under_way.remove(batch)
             self._settle(batch, outcome)
 
     def _take(self, express: bool) -> list[Tile]:
         limits = {task: self._limit(task) for task in self.runners}
         if not express:
             return self._queue.take(limits)
-        return self._queue.take_first(limits) if self._busy == self._lanes else []
+        served = {tile.job for batch in self._under_way for tile in batch}
+        return self._queue.take_first(limits) if len(self._under_way) == self._lanes and len(served) == 1 else []
 
     def tiles_per_second(self) -> float:
         """Return the device's rate at full batches, of the slowest task seen; 0 before the first batch."""
