@@ -3,14 +3,16 @@
 plain: the peers have the network as released, as someone would deploy it; ours has our runner. runner: the peers have
 our runner and tiling, too, so that only the serving differs. Workloads: uniform (256×256) and mixed sizes, so many
 requests at a time; beside: small pictures at Poisson instants while there is always one huge picture in the server.
+Each peer runs beside ours and has the machine in turns with it, so that one whose speed changes favours neither.
 """
 
 import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 
 import httpx
@@ -111,30 +113,59 @@ def sum_up(answers: list[Answer]) -> dict[str, object]:
     return {"statuses": by_status(answers)} | percentiles([answer.seconds for answer in answers])
 
 
-async def measure(url: str, peer: Peer, options: object) -> dict[str, dict[str, object]]:
-    """Put one server through all workloads."""
-    figures: dict[str, dict[str, object]] = {}
-    async with httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits()) as client:
+async def measure(servers: dict[str, tuple[str, Peer]], options: object) -> dict[str, dict[str, dict[str, object]]]:
+    """Put servers, by name, at these URLs, through all workloads."""
+    figures: dict[str, dict[str, dict[str, object]]] = {name: {} for name in servers}
+    async with contextlib.AsyncExitStack() as clients:
+        post = {
+            name: partial(
+                posting,
+                await clients.enter_async_context(httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits())),
+                peer,
+            )
+            for name, (url, peer) in servers.items()
+        }
         for workload, sizes in (("uniform", [SMALL]), ("mixed", MIXED)):
-            post = posting(client, peer, [encoded(drawn(*size)) for size in sizes])
-            seconds, answers = await closed_loop(post, options.pictures, options.clients, options.patience)
-            served = sum(answer.status == 200 for answer in answers)
-            figures[workload] = {"pictures_per_second": round(served / seconds, 4)} | sum_up(answers)
-        huge = posting(client, peer, [encoded(drawn(*options.huge), "jpeg", quality=90)])
-        small = posting(client, peer, [encoded(drawn(*TINY))])
-        huge_statuses: list[int] = []
-
-        async def keep_posting() -> None:
-            while huge_statuses.count(200) == len(huge_statuses):
-                huge_statuses.append(await huge(0))
-
-        flood = asyncio.create_task(keep_posting())
-        await asyncio.sleep(options.head_start)
-        instants = poisson(options.small_rate, options.seconds)
-        figures["beside"] = sum_up(await open_loop(small, instants, options.seconds))
-        figures["beside"]["huge_statuses"] = huge_statuses
-        flood.cancel()
+            pictures = [encoded(drawn(*size)) for size in sizes]
+            for name, found in (await in_turns(post, pictures, options)).items():
+                figures[name][workload] = found
+        for name in servers:
+            figures[name]["beside"] = await beside(post[name], options)
     return figures
+
+
+async def in_turns(
+    post: dict[str, Callable[[list[bytes]], Post]], pictures: list[bytes], options: object
+) -> dict[str, dict[str, object]]:
+    """Send so many pictures to each server, round after round."""
+    seconds, answers = dict.fromkeys(post, 0.0), {name: [] for name in post}
+    for _ in range(options.rounds):
+        for name in post:
+            spent, found = await closed_loop(post[name](pictures), options.pictures, options.clients, options.patience)
+            seconds[name] += spent
+            answers[name] += found
+    served = {name: sum(answer.status == 200 for answer in found) for name, found in answers.items()}
+    return {
+        name: {"pictures_per_second": round(served[name] / seconds[name], 4)} | sum_up(answers[name]) for name in post
+    }
+
+
+async def beside(post: Callable[[list[bytes]], Post], options: object) -> dict[str, object]:
+    """Send small pictures while there is always one huge picture in the server."""
+    huge = post([encoded(drawn(*options.huge), "jpeg", quality=90)])
+    small = post([encoded(drawn(*TINY))])
+    huge_statuses: list[int] = []
+
+    async def keep_posting() -> None:
+        while huge_statuses.count(200) == len(huge_statuses):
+            huge_statuses.append(await huge(0))
+
+    flood = asyncio.create_task(keep_posting())
+    await asyncio.sleep(options.head_start)
+    instants = poisson(options.small_rate, options.seconds)
+    figures = sum_up(await open_loop(small, instants, options.seconds))
+    flood.cancel()
+    return figures | {"huge_statuses": huge_statuses}
 
 
 def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
@@ -166,16 +197,19 @@ def with_best(found: dict[str, dict[str, float | None]]) -> dict[str, dict[str, 
 
 
 def compare(model: str, options: object, weights: str) -> dict[str, object]:
-    """Put every server through the workloads, one server after the other."""
-    with serving(weights) as service:
-        servers: dict[str, dict] = {"ours": asyncio.run(measure(service.url, OURS, options))}
+    """Put every peer through the workloads, each beside ours."""
+    pairs = []
     for name in options.peers:
-        try:
-            with serving_peer(name, model, weights, os.path.abspath(options.python)) as url:
-                servers[name] = asyncio.run(measure(url, PEERS[name], options))
-        except RuntimeError as error:
-            servers[name] = {"failed": str(error)}
-    return {"ratios": ratios(servers), "servers": servers}
+        with serving(weights) as service, contextlib.ExitStack() as stack:
+            servers, failed = {"ours": (service.url, OURS)}, {}
+            try:
+                url = stack.enter_context(serving_peer(name, model, weights, os.path.abspath(options.python)))
+                servers[name] = url, PEERS[name]
+            except RuntimeError as error:
+                failed[name] = {"failed": str(error)}
+            found = asyncio.run(measure(servers, options)) | failed
+        pairs.append({"ratios": ratios(found), "servers": found})
+    return reduce(merge, pairs)
 
 
 def merge(old: dict, new: dict[str, dict]) -> dict[str, dict]:
@@ -192,7 +226,8 @@ def main() -> None:
     parser.add_argument("--model", choices=["plain", "runner"], required=True, help="what the peers run")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--python", default=".venv/peers/bin/python", help="of the peers' environment")
-    parser.add_argument("--pictures", type=int, default=48, help="of the uniform and of the mixed workload")
+    parser.add_argument("--pictures", type=int, default=24, help="of the uniform and of the mixed workload, a round")
+    parser.add_argument("--rounds", type=int, default=3, help="of these two")
     parser.add_argument("--clients", type=int, default=16, help="requests at a time in these two")
     parser.add_argument("--patience", type=float, default=600, help="seconds after which they are given up")
     parser.add_argument("--huge", type=int, nargs=2, default=(4000, 6000), metavar=("HEIGHT", "WIDTH"))
