@@ -127,7 +127,7 @@ class Pipeline:
 
 
 def finish(picture: Picture, job: TileJob, wish: Wish, passage: Passage) -> Restored:
-    """Make the answer out of a finished job, in one go: to wake a thread takes longer than to stitch a small picture."""
+    """Make the answer out of a finished job, in one go: waking a thread takes longer than stitching a small picture."""
     with passage.at("stitch"):
         restored = job.stitch()
     with passage.at("encode"):

@@ -139,8 +139,8 @@ async def measure(url: str, pid: int, options: object, tiles_each: int) -> dict[
 def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
-    parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--queue", type=int, default=200, help="DMSR_QUEUE_TILES")
+    parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
+    parser.add_argument("--queue", type=int, default=60, help="DMSR_QUEUE_TILES")
     parser.add_argument("--seconds", type=float, default=60, help="how long the sustained part lasts")
     options = parser.parse_args()
     info = networks.describe(options.network)

@@ -122,6 +122,8 @@ class DeviceWorker:
                 continue
             if not express:
                 self._under_way.append(batch)
+                if self._has_express:
+                    self._work.set()  # it may be this batch that leaves a job nothing but the express lane
             if self._overlaps_host:
                 tiles = await run(self._host, cut_batch, batch)
                 outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)

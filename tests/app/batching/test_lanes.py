@@ -173,6 +173,37 @@ def test_the_first_tile_of_a_job_overtakes_when_all_lanes_are_busy():
     run(scenario)
 
 
+def test_who_comes_beside_two_jobs_overtakes_as_soon_as_one_of_them_has_all_lanes():
+    async def scenario():
+        first_goes, second_goes = threading.Event(), threading.Event()
+
+        def work(tiles):
+            if 1 in values(tiles):
+                assert first_goes.wait(30)
+            if 2 in values(tiles):
+                assert second_goes.wait(30)
+            return tiles
+
+        runner = FakeRunner(work, max_tiles=2, at_once=2, has_express=True)
+        async with FakeEngine(runner) as fake:
+            jobs = job(1, value=1), job(5, value=2), job(1)
+            running = []
+            for each, starts in zip(jobs, (1, 1, 0), strict=True):
+                running.append(asyncio.create_task(fake.engine.run(each)))
+                for _ in range(starts):
+                    await runner.started()
+            await asyncio.sleep(0)
+            assert jobs[2].tiles_taken == 0
+            first_goes.set()
+            await running[2]
+            assert jobs[1].tiles_taken == 2
+            second_goes.set()
+            await asyncio.gather(*running)
+            assert runner.express.count(True) == 1
+
+    run(scenario)
+
+
 def test_while_a_lane_is_idle_nobody_takes_the_express_lane():
     async def scenario():
         runner, go = held()
