@@ -69,8 +69,7 @@ class RemoteRunner:
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0
-    at_once, has_express = 1, False
-    overlaps_host = False  # while one cuts and stitches, the others keep the restorers busy
+    at_once, has_express, overlaps_host = 1, False, False  # while one cuts or stitches, others keep restorers busy
     memory_bytes = (0, 0)  # none in this process
 
     def warm_up(self) -> dict[int, float]:
