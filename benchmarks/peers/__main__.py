@@ -3,12 +3,14 @@
 plain: the peers have the network as released, as someone would deploy it; ours has our runner. runner: the peers have
 our runner and tiling, too, so that only the serving differs. Workloads: uniform (256×256) and mixed sizes, so many
 requests at a time; beside: small pictures at Poisson instants while there is always one huge picture in the server.
-Each peer runs beside ours and has the machine in turns with it, so that one whose speed changes favours neither.
+Each peer runs beside ours and has the machine in turns with it, so that one whose speed changes favours neither; who
+is not measured is stopped meanwhile, because some ask for work all the time.
 """
 
 import asyncio
 import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from benchmarks import networks, report
 from benchmarks.arrivals import UNANSWERED, Answer, Post, by_status, closed_loop, open_loop, poisson
 from benchmarks.load import MIXED, SMALL
 from benchmarks.process import ROOT, free_port, running, wait_until
-from benchmarks.service import START_SECONDS, serving
+from benchmarks.service import START_SECONDS, Service, serving
 from benchmarks.timing import percentiles
 from tests.pictures import drawn, encoded
 
@@ -53,8 +55,8 @@ OURS = Peer((), "/derain", False)
 
 
 @contextlib.contextmanager
-def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[str]:
-    """Run a peer while the block runs and yield its URL, once it has restored a first picture."""
+def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[Service]:
+    """Run a peer while the block runs and yield it, once it has restored a first picture."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -79,7 +81,20 @@ def serving_peer(name: str, model: str, network: str, python: str) -> Iterator[s
         command = [python, *(argument.format(port=port) for argument in PEERS[name].arguments)]
         with running(command, environment, log, stop_seconds=10) as process:
             wait_until(ready, process, START_SECONDS, log)
-            yield url
+            yield Service(url, process)
+
+
+@contextlib.contextmanager
+def alone(name: str, servers: dict[str, Service]) -> Iterator[None]:
+    """Stop all servers but one while the block runs."""
+    others = [server.process.pid for other, server in servers.items() if other != name]
+    for pid in others:
+        os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.killpg(pid, signal.SIGCONT)
 
 
 def send(url: str, peer: Peer, picture: bytes) -> httpx.Response:
@@ -113,35 +128,41 @@ def sum_up(answers: list[Answer]) -> dict[str, object]:
     return {"statuses": by_status(answers)} | percentiles([answer.seconds for answer in answers])
 
 
-async def measure(servers: dict[str, tuple[str, Peer]], options: object) -> dict[str, dict[str, dict[str, object]]]:
-    """Put servers, by name, at these URLs, through all workloads."""
+async def measure(servers: dict[str, Service], options: object) -> dict[str, dict[str, dict[str, object]]]:
+    """Put servers, by name, through all workloads."""
     figures: dict[str, dict[str, dict[str, object]]] = {name: {} for name in servers}
     async with contextlib.AsyncExitStack() as clients:
         post = {
             name: partial(
                 posting,
-                await clients.enter_async_context(httpx.AsyncClient(base_url=url, timeout=None, limits=httpx.Limits())),
-                peer,
+                await clients.enter_async_context(
+                    httpx.AsyncClient(base_url=server.url, timeout=None, limits=httpx.Limits())
+                ),
+                PEERS.get(name, OURS),
             )
-            for name, (url, peer) in servers.items()
+            for name, server in servers.items()
         }
         for workload, sizes in (("uniform", [SMALL]), ("mixed", MIXED)):
             pictures = [encoded(drawn(*size)) for size in sizes]
-            for name, found in (await in_turns(post, pictures, options)).items():
+            for name, found in (await in_turns(servers, post, pictures, options)).items():
                 figures[name][workload] = found
         for name in servers:
-            figures[name]["beside"] = await beside(post[name], options)
+            with alone(name, servers):
+                figures[name]["beside"] = await beside(post[name], options)
     return figures
 
 
 async def in_turns(
-    post: dict[str, Callable[[list[bytes]], Post]], pictures: list[bytes], options: object
+    servers: dict[str, Service], post: dict[str, Callable[[list[bytes]], Post]], pictures: list[bytes], options: object
 ) -> dict[str, dict[str, object]]:
     """Send so many pictures to each server, round after round."""
     seconds, answers = dict.fromkeys(post, 0.0), {name: [] for name in post}
     for _ in range(options.rounds):
         for name in post:
-            spent, found = await closed_loop(post[name](pictures), options.pictures, options.clients, options.patience)
+            with alone(name, servers):
+                spent, found = await closed_loop(
+                    post[name](pictures), options.pictures, options.clients, options.patience
+                )
             seconds[name] += spent
             answers[name] += found
     served = {name: sum(answer.status == 200 for answer in found) for name, found in answers.items()}
@@ -201,10 +222,10 @@ def compare(model: str, options: object, weights: str) -> dict[str, object]:
     pairs = []
     for name in options.peers:
         with serving(weights) as service, contextlib.ExitStack() as stack:
-            servers, failed = {"ours": (service.url, OURS)}, {}
+            servers, failed = {"ours": service}, {}
             try:
-                url = stack.enter_context(serving_peer(name, model, weights, os.path.abspath(options.python)))
-                servers[name] = url, PEERS[name]
+                peer = serving_peer(name, model, weights, os.path.abspath(options.python))
+                servers[name] = stack.enter_context(peer)
             except RuntimeError as error:
                 failed[name] = {"failed": str(error)}
             found = asyncio.run(measure(servers, options)) | failed
