@@ -77,7 +77,7 @@ class SideBySide:
     Threads that share a layer wait for each other at its end, hundreds of times a tile; threads with a tile each never
     do. On two idle cores that makes 0.088 s of 0.110; with other processes on the cores several times as much. So a
     tile alone gets all threads, and under load each gets one. Any number of threads may call `run` at once; their tiles
-    never have more threads than there are, and wait for them instead.
+    never have more threads than there are, and wait for them instead; only an express tile waits for none.
     """
 
     def __init__(self, threads: int) -> None:

@@ -50,7 +50,7 @@ class TileRunner:
 
     at_once: calls of `run` the device gains from, and the most there may be at a time: one for each of a processor's
     threads, else one, from one thread.
-    has_express: one call more may be under way, an express one, for which the others leave room.
+    has_express: one call more may be under way, an express one, which the others give way to; max_tiles must allow it.
     max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
     weights, sha256: name and hash of the file it was loaded from, if it was.
@@ -87,7 +87,7 @@ class TileRunner:
         elif (threads := prepare()) > 1:
             self._side_by_side = SideBySide(threads)
         self.at_once = min(self._side_by_side.threads, max_tiles) if self._side_by_side else 1
-        self.has_express = self._side_by_side is not None
+        self.has_express = self._side_by_side is not None and self.at_once < max_tiles
         self._counting = threading.Lock()
 
     @classmethod

@@ -47,21 +47,8 @@ def test_a_command_writes_its_result(name, tmp_path):
 def test_peers_are_measured_where_they_are_installed(tmp_path):
     """Without their environment each is reported as failed, and ours is measured none the less."""
     python = os.environ.get("PEERS_PYTHON", sys.executable)
-    quick = [
-        "--pictures",
-        "2",
-        "--rounds",
-        "2",
-        "--clients",
-        "2",
-        "--huge",
-        "300",
-        "400",
-        "--seconds",
-        "2",
-        "--head-start",
-        "0.5",
-    ]
+    quick = ["--pictures", "2", "--rounds", "2", "--clients", "2"]
+    quick += ["--huge", "300", "400", "--seconds", "2", "--head-start", "0.5"]
     arguments = ["--network", "w4d1", "--model", "runner", "--peers", "naive", "mosec", "--python", python]
     found = run("peers", arguments + quick, tmp_path)
     assert found["servers"]["ours"]["uniform"]["statuses"] == {"200": 4}

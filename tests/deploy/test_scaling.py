@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import capacity
+from model.catalog import Catalog
 from model.tiling import TilePlan
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,8 @@ def test_no_device_is_busier_than_planned(pictures, tiles, rate, wanted):
 
 def test_the_formula_of_the_page_counts_tiles():
     """1 if the side is at most the tile, else (side − overlap) ÷ (tile − overlap), rounded up."""
+    entry = Catalog.load().default("derain", "cpu")
+    assert f"{entry.tile} and {entry.overlap} for deraining" in TEXT
     assert len(TilePlan(144, 144, 144, 16)) == 1
     assert len(TilePlan(145, 272, 144, 16)) == 2 * 2
     assert len(TilePlan(273, 1, 144, 16)) == 3

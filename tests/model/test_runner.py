@@ -156,7 +156,7 @@ def test_on_a_cpu_a_tile_for_each_thread_is_all_that_is_tried(tiny_config, monke
     monkeypatch.setattr("model.runner.prepare", lambda: 3)
     subject = runner(tiny_config, lambda x: x, max_tiles=64)
     assert list(subject.warm_up()) == [3]
-    assert (subject.max_tiles, subject.at_once) == (3, 3)
+    assert (subject.max_tiles, subject.at_once, subject.has_express) == (3, 3, True)
     assert subject._fast.batches == [1] * 6
 
 
@@ -165,6 +165,7 @@ def test_the_cap_holds_for_threads_as_for_batches(tiny_config, monkeypatch):
     subject = runner(tiny_config, lambda x: x, max_tiles=2)
     assert list(subject.warm_up()) == [2]
     assert (subject.max_tiles, subject.at_once) == (2, 2)
+    assert not subject.has_express  # it would be a tile more than the cap
 
 
 def test_runners_of_one_processor_share_its_threads(tiny_config, monkeypatch):
