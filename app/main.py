@@ -6,6 +6,7 @@ Knows nothing of processes and signals; server.py does.
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics(TASKS)
         clock = time.monotonic
-        queue, work = TileQueue(), asyncio.Event()
+        queue, work = TileQueue(), threading.Condition()
         workers = [DeviceWorker(name, tasks, queue, work, self.metrics, clock) for name, tasks in runners.items()]
         self.runners = [runner for worker in workers for runner in worker.runners.values()]
         self.engine = BatchingEngine(workers, queue, work, self.metrics, clock)

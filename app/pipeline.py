@@ -142,7 +142,7 @@ def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:
     rows = max(1, 2**20 // max(before.shape[1], 1))
     for top in range(0, before.shape[0], rows):
         band, other = before[top : top + rows], after[top : top + rows]
-        difference = np.where(band > other, band - other, other - band)
+        difference = np.maximum(band, other) - np.minimum(band, other)
         total += int(difference.sum(dtype=np.int64))
         largest = max(largest, int(difference.max()))
     return round(total / before.size, 3), largest

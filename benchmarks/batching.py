@@ -7,6 +7,7 @@ counts.
 
 import asyncio
 import statistics
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +29,7 @@ def queue_seconds(runner: TileRunner, plans: list[TilePlan], pictures: list[np.n
     """Run every picture as a job of its own, all at once; only the time to the last finished job counts."""
 
     async def run() -> float:
-        queue, work, metrics = TileQueue(), asyncio.Event(), Metrics()
+        queue, work, metrics = TileQueue(), threading.Condition(), Metrics()
         worker = DeviceWorker("bench", {"derain": runner}, queue, work, metrics, time.monotonic)
         engine = BatchingEngine([worker], queue, work, metrics, time.monotonic)
         engine.start()

@@ -21,9 +21,6 @@ Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """glibc's numbers for the parameters of mallopt(3); all three are counted in bytes."""
 
-NICENESS = 10
-"""Of the threads that tiles have: a tenth of a core, while another of this process has something to do there."""
-
 COMPANY_SECONDS = 0.001
 """How long tiles that would get several threads each wait for others: one picture's come from several threads."""
 
@@ -65,19 +62,14 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
-def give_way() -> None:
-    """Let the other threads of the process go before the calling one and those it starts, where Linux can do that."""
-    if sys.platform == "linux":
-        os.nice(NICENESS)  # there of the thread alone
-
-
 class SideBySide:
     """Run functions on tiles, each tile with its share of the threads, instead of all threads on one batch.
 
     Threads that share a layer wait for each other at its end, hundreds of times a tile; threads with a tile each never
     do. On two idle cores that makes 0.088 s of 0.110; with other processes on the cores several times as much. So a
     tile alone gets all threads, and under load each gets one. Any number of threads may call `run` at once; their tiles
-    never have more threads than there are, and wait for them instead; only an express tile waits for none.
+    never have more threads than there are, and wait for them instead; only an express tile waits for none. A single
+    tile that gets one thread has the caller's: waking another costs 0.3% of a tile.
     """
 
     def __init__(self, threads: int) -> None:
@@ -90,13 +82,12 @@ class SideBySide:
         # A thread that has led a team keeps it. The first idle one leads, so that number n never leads more than
         # threads / (n + 1), and all teams together stay a few times as many as the threads.
         self._idle = list(range(threads))
-        self._leaders = [ThreadPoolExecutor(1, f"tile-{number}", initializer=give_way) for number in self._idle]
-        self._express = ThreadPoolExecutor(1, "tile-express")
+        self._leaders = [ThreadPoolExecutor(1, f"tile-{number}") for number in self._idle]
 
     def run(self, function: Function, tiles: np.ndarray, express: bool = False) -> tuple[Tensor, Tensor]:
         """Run tiles (n, tile, tile, 3), n ≥ 1; raises what the function raises, when none of them runs any more.
 
-        express: wait for nobody; in a thread more than there are, to which the others give way.
+        express: wait for nobody; the caller's is then a thread more than there are.
         """
         done: list[Future[tuple[Tensor, Tensor]]] = []
         try:
@@ -106,10 +97,7 @@ class SideBySide:
                 if not express:
                     self._changed.wait_for(lambda: self._tiles >= self.threads, COMPANY_SECONDS)
             for tile in torch.from_numpy(tiles)[:, None]:
-                if express:
-                    done.append(self._express.submit(self._run_one, function, tile, 1))
-                else:
-                    done.append(self._start(function, tile))
+                done.append(self._start(function, tile, alone=len(tiles) == 1, express=express))
         finally:
             wait(done)
             with self._changed:
@@ -117,7 +105,21 @@ class SideBySide:
         restored, finite = zip(*[future.result() for future in done], strict=True)
         return torch.cat(restored), torch.cat(finite)
 
-    def _start(self, function: Function, tile: Tensor) -> Future[tuple[Tensor, Tensor]]:
+    def _start(self, function: Function, tile: Tensor, alone: bool, express: bool) -> Future[tuple[Tensor, Tensor]]:
+        threads = 1 if express else self._claim()
+        if express or (alone and threads == 1):
+            done: Future[tuple[Tensor, Tensor]] = Future()
+            try:
+                done.set_result(self._run_one(function, tile, threads, express))
+            except BaseException as error:  # noqa: BLE001 - `run` raises it, as one from another thread
+                done.set_exception(error)
+            return done
+        with self._changed:
+            leader = heappop(self._idle)
+        return self._leaders[leader].submit(self._run_one, function, tile, threads, express, leader)
+
+    def _claim(self) -> int:
+        """Wait for a thread that no tile has, and return how many the next tile may have."""
         with self._changed:
             # Told before the wait and remembered for one tile: else two callers under load, each of which finds the
             # other between two tiles, go on to take all threads in turns, at half the rate of one thread each.
@@ -126,22 +128,22 @@ class SideBySide:
             self._changed.wait_for(lambda: self._free)
             threads = min(self._free, share)
             self._free -= threads
-            leader = heappop(self._idle)
-        return self._leaders[leader].submit(self._run_one, function, tile, threads, leader)
+            return threads
 
     @torch.inference_mode()
     def _run_one(
-        self, function: Function, tile: Tensor, threads: int, leader: int | None = None
+        self, function: Function, tile: Tensor, threads: int, express: bool, leader: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        torch.set_num_threads(threads)  # of this thread
+        torch.get_num_threads()  # a thread's first call of these takes what any thread has set last
+        torch.set_num_threads(threads)
         try:
             return function(tile)
         finally:
             with self._changed:
                 self._tiles -= 1
-                if leader is not None:
+                if not express:
                     self._free += threads
+                if leader is not None:
                     heappush(self._idle, leader)
                 self._changed.notify_all()
-                if not self._tiles:
-                    torch.set_num_threads(self._before)  # the last number set is also every new thread's first
+            torch.set_num_threads(self._before)

@@ -1,9 +1,12 @@
-"""One device's life: take a batch, cut it, run it in a thread of the device's own, stitch it, settle every tile, go on.
+"""One device's life: take a batch, cut it, run it, stitch it, settle every tile, go on; in threads of the device's own.
 
 Knows nothing of HTTP or files. The only code of the service that catches every exception, and only to settle futures.
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
@@ -16,12 +19,15 @@ from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
 from model.runner import DeviceFault, NonFiniteTiles
 
+NICENESS = 10
+"""Of threads that compute on the processor: a tenth of a core, while another of this process has something to do."""
+
 
 class Runner(Protocol):
     """Run batches of one task's tiles, as model.runner.TileRunner does.
 
     max_tiles: tiles the device takes at a time, in at_once batches from as many threads.
-    has_express: it takes one batch more, which the others give way to.
+    has_express: it takes one batch more, at once.
     overlaps_host: it works beside the processor, so that the next batch should be ready before one ends.
     """
 
@@ -54,12 +60,13 @@ class Outcome(NamedTuple):
 class DeviceWorker:
     """Keep one device busy while tiles wait: as many batches under way as it works on at once, each in its own lane.
 
-    No lane waits for another: where threads of a processor are the lanes, none stands idle until the slowest is done.
-    While all of them serve one job, the first tile of any other may take the express lane: a small picture beside a
-    huge one would otherwise wait for half a tile of it, and be done hardly sooner than two tiles take. Among many jobs
-    there is nothing to gain from more tiles at once.
+    A lane is a thread that takes its next batch itself: while there is work, the event loop has no part in it but to
+    hear that a job is over. No lane waits for another: where threads of a processor are the lanes, none stands idle
+    until the slowest is done. While all of them serve one job, the first tile of any other may take the express lane:
+    a small picture beside a huge one would otherwise wait for half a tile of it, and be done hardly sooner than two
+    tiles take. Among many jobs there is nothing to gain from more tiles at once.
 
-    name: the device's. runners: one for each task. work: set when tiles arrive.
+    name: the device's. runners: one for each task. work: held by whoever touches the queue, notified when tiles arrive.
     clock: monotonic seconds, the one that deadlines are on.
     """
 
@@ -68,7 +75,7 @@ class DeviceWorker:
         name: str,
         runners: Mapping[str, Runner],
         queue: TileQueue,
-        work: asyncio.Event,
+        work: threading.Condition,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
@@ -83,12 +90,16 @@ class DeviceWorker:
         # One batch more where the device works beside the processor: one is cut or stitched while the other runs. On a
         # CPU that would only take time from the network.
         self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
-        self._lanes = self._at_once + self._overlaps_host
         self._has_express = any(runner.has_express for runner in runners.values())
+        self._lanes = self._at_once + self._overlaps_host
         self._under_way: list[list[Tile]] = []  # one batch for each lane that is busy, but for the express lane
+        self._stopped = False
         self._time = SharedTime(clock)
-        self._device = ThreadPoolExecutor(self._at_once + self._has_express, thread_name_prefix=f"device-{name}")
-        self._host = ThreadPoolExecutor(self._lanes, thread_name_prefix=f"host-{name}")
+        manners = None if self._overlaps_host else give_way
+        self._threads = ThreadPoolExecutor(self._lanes, f"lane-{name}", initializer=manners)
+        self._express_thread = ThreadPoolExecutor(1, f"express-{name}")
+        # All that a device beside the processor is told comes from one thread.
+        self._device = ThreadPoolExecutor(1, f"device-{name}", initializer=manners)
 
     async def warm_up(self) -> None:
         """Make every network ready in a thread of the device's, and learn the device's speed from that."""
@@ -98,48 +109,56 @@ class DeviceWorker:
                 self.batch_times[task].observe(-(-tiles // self._at_once), taken / self._at_once)
 
     async def run(self) -> None:
-        """Serve until cancelled; raises an exception group with a DeviceFault when the device is lost."""
+        """Serve until cancelled; raises a DeviceFault when the device is lost."""
+        loop = asyncio.get_running_loop()
+        lanes = [loop.run_in_executor(self._threads, self._serve, loop, False) for _ in range(self._lanes)]
+        if self._has_express:
+            lanes.append(loop.run_in_executor(self._express_thread, self._serve, loop, True))
         try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(self._lanes):
-                    lanes.create_task(self._serve())
-                if self._has_express:
-                    lanes.create_task(self._serve(express=True))
+            await asyncio.gather(*lanes)
         finally:
-            self._device.shutdown(wait=False)
-            self._host.shutdown(wait=False)
+            with self._work:
+                self._stopped = True
+                self._work.notify_all()
+            for threads in (self._threads, self._express_thread, self._device):
+                threads.shutdown(wait=False)
 
-    async def _serve(self, express: bool = False) -> None:
-        run = asyncio.get_running_loop().run_in_executor
-        while True:
-            for job in self._queue.expire(now := self._clock()):
-                self._metrics.tiles.labels(job.task, "expired").inc(job.tiles_waiting)
-                job.expire(now)
-            batch = self._take(express)
-            if not batch:
-                self._work.clear()
-                await self._work.wait()
-                continue
-            if not express:
-                self._under_way.append(batch)
-                if self._has_express:
-                    self._work.set()  # it may be this batch that leaves a job nothing but the express lane
+    def _serve(self, loop: asyncio.AbstractEventLoop, express: bool) -> None:
+        """Be a lane until the worker stops. Runs in a thread of its own."""
+        while batch := self._next(loop, express):
+            tiles, task = cut_batch(batch), batch[0].job.task
             if self._overlaps_host:
-                tiles = await run(self._host, cut_batch, batch)
-                outcome = await run(self._device, self._run_batch, batch[0].job.task, tiles)
-                await run(self._host, stitch_batch, batch, outcome)
-            else:  # in one hop: during each the lane's thread computes nothing
-                outcome = await run(self._device, self._cut_run_stitch, batch, express)
+                outcome = self._device.submit(self._run_batch, task, tiles).result()
+            else:
+                outcome = self._run_batch(task, tiles, express)
+            stitch_batch(batch, outcome)
             if not express:
-                self._under_way.remove(batch)
-            self._settle(batch, outcome)
+                with self._work:
+                    self._under_way.remove(batch)
+            self._settle(batch, outcome, loop)
 
-    def _take(self, express: bool) -> list[Tile]:
-        limits = {task: self._limit(task) for task in self.runners}
-        if not express:
-            return self._queue.take(limits)
-        served = {tile.job for batch in self._under_way for tile in batch}
-        return self._queue.take_first(limits) if len(self._under_way) == self._lanes and len(served) == 1 else []
+    def _next(self, loop: asyncio.AbstractEventLoop, express: bool) -> list[Tile]:
+        """Wait for the next batch of a lane; [] when the worker has stopped."""
+        with self._work:
+            while not self._stopped:
+                for job in self._queue.expire(now := self._clock()):
+                    self._metrics.tiles.labels(job.task, "expired").inc(job.tiles_waiting)
+                    loop.call_soon_threadsafe(job.expire, now)
+                limits = {task: self._limit(task) for task in self.runners}
+                if express:
+                    batch = self._queue.take_first(limits) if self._one_job_has_all_lanes() else []
+                elif batch := self._queue.take(limits):
+                    self._under_way.append(batch)
+                    if self._has_express and self._one_job_has_all_lanes():
+                        self._work.notify_all()  # nothing is left to the others but the express lane
+                if batch:
+                    return batch
+                self._work.wait()
+        return []
+
+    def _one_job_has_all_lanes(self) -> bool:
+        jobs = {tile.job for batch in self._under_way for tile in batch}
+        return len(self._under_way) == self._lanes and len(jobs) == 1
 
     def tiles_per_second(self) -> float:
         """Return the device's rate at full batches, of the slowest task seen; 0 before the first batch."""
@@ -150,13 +169,8 @@ class DeviceWorker:
         """Return how many tiles one batch may have."""
         return -(-self.runners[task].max_tiles // self._at_once)
 
-    def _cut_run_stitch(self, batch: list[Tile], express: bool) -> Outcome:
-        outcome = self._run_batch(batch[0].job.task, cut_batch(batch), express)
-        stitch_batch(batch, outcome)
-        return outcome
-
     def _run_batch(self, task: str, tiles: np.ndarray, express: bool = False) -> Outcome:
-        """Run one batch, whatever happens. Runs in a thread of the device's."""
+        """Run one batch, whatever happens."""
         runner, start, given = self.runners[task], self._clock(), self._time.note(1)
         try:
             restored, errors = runner.run(tiles, express), {}
@@ -179,7 +193,8 @@ class DeviceWorker:
                 errors[index] = error
         return restored, errors
 
-    def _settle(self, batch: list[Tile], outcome: Outcome) -> None:
+    def _settle(self, batch: list[Tile], outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
+        """Account a batch to its jobs; only the end of one is told to the event loop, in whose thread its future is."""
         task = batch[0].job.task
         self.batch_times[task].observe(len(batch), outcome.share_seconds)
         self._metrics.batch_tiles.labels(task).observe(len(batch))
@@ -187,15 +202,23 @@ class DeviceWorker:
         for index, (job, _) in enumerate(batch):
             if error := outcome.errors.get(index):
                 self._metrics.tiles.labels(task, "failed").inc()
-                self._queue.discard(job)
+                with self._work:
+                    self._queue.discard(job)
                 failure = RestorationFailed("The network gave no usable result for this picture.")
                 failure.__cause__ = error
-                job.fail(failure)
+                loop.call_soon_threadsafe(job.fail, failure)
             elif job.settled:
                 self._metrics.tiles.labels(task, "cancelled").inc()
             else:
                 self._metrics.tiles.labels(task, "done").inc()
-                job.count_done(outcome.share_seconds / len(batch))
+                if job.count_done(outcome.share_seconds / len(batch)):
+                    loop.call_soon_threadsafe(job.finish)
+
+
+def give_way() -> None:
+    """Let the other threads of the process go before the calling one and those it starts, where Linux can do that."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)  # there of the thread alone
 
 
 def cut_batch(batch: list[Tile]) -> np.ndarray:

@@ -4,6 +4,7 @@ Knows nothing of HTTP or files.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class BatchingEngine:
         self,
         workers: list[DeviceWorker],
         queue: TileQueue,
-        work: asyncio.Event,
+        work: threading.Condition,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
@@ -72,8 +73,9 @@ class BatchingEngine:
             raise DeviceLost("The device failed; the service is restarting.")
         job.queued_at = self._clock()
         self._jobs.add(job)
-        self.queue.put(job)
-        self._work.set()
+        with self._work:
+            self.queue.put(job)
+            self._work.notify_all()
         try:
             async with asyncio.timeout(min(max(job.deadline - job.queued_at, 0), 10**6)):
                 # Shielded: whoever stops waiting must not cancel the future, which still has to say why.
@@ -116,6 +118,8 @@ class BatchingEngine:
             raise
 
     def _drop(self, job: TileJob, reason: str) -> None:
-        if dropped := self.queue.discard(job):
+        with self._work:
+            dropped = self.queue.discard(job)
+        if dropped:
             self._metrics.tiles.labels(job.task, reason).inc(dropped)
         self._jobs.discard(job)

@@ -18,8 +18,9 @@ from model.tiling import Stitcher, TilePlan, cut
 class TileJob:
     """Carry a picture through the queue tile by tile.
 
-    Lives in the event loop's thread; only `cut` and `add` run in device threads. Tiles are cut when a batch is formed
-    and stitched when it returns, so a waiting job holds its picture once and nothing more.
+    Begins and ends in the event loop's thread, where its future lives; `cut`, `add` and `count_done` run in threads of
+    devices. Tiles are cut when a batch is formed and stitched when it returns, so a waiting job holds its picture once
+    and nothing more.
 
     deadline: point in time on the engine's clock, in seconds, after which no tile of it may start.
     queued_at: when it was queued, on the engine's clock.
@@ -41,7 +42,7 @@ class TileJob:
         self._image = image
         self._plan = plan
         self._stitcher: Stitcher | None = None
-        self._stitching, self._timing = threading.Lock(), threading.Lock()
+        self._stitching, self._counting = threading.Lock(), threading.Lock()
 
     @property
     def tiles_waiting(self) -> int:
@@ -59,27 +60,32 @@ class TileJob:
         return self.finished.done()
 
     def take(self) -> int:
-        """Hand out the next tile's index."""
+        """Hand out the next tile's index; for whoever holds the queue."""
         self.tiles_taken += 1
         return self.tiles_taken - 1
 
     def cut(self, index: int) -> np.ndarray:
-        """Cut tile `index`, uint8 (tile, tile, 3). Runs in device threads."""
+        """Cut tile `index`, uint8 (tile, tile, 3)."""
         with self._timed("cut"):
             return cut(self._image, self._plan, index)
 
     def add(self, index: int, tile: np.ndarray) -> None:
-        """Stitch in a restored tile. Runs in device threads, of which several may serve one job."""
+        """Stitch in a restored tile; several threads may serve one job."""
         with self._stitching, self._timed("stitch"):
             if self._stitcher is None:
                 self._stitcher = Stitcher(self._plan)
             self._stitcher.add(index, tile)
 
-    def count_done(self, seconds: float) -> None:
-        """Note that one tile came back, and its share of the device's time; the last one finishes the job."""
-        self.tiles_done += 1
-        self.seconds["device"] += seconds
-        if self.tiles_left == 0 and not self.settled:
+    def count_done(self, seconds: float) -> bool:
+        """Note that one tile came back, and its share of the device's time; tell whether it was the last."""
+        with self._counting:
+            self.tiles_done += 1
+            self.seconds["device"] += seconds
+            return self.tiles_left == 0
+
+    def finish(self) -> None:
+        """End the job well, unless it is over already."""
+        if not self.settled:
             self.finished.set_result(None)
 
     def fail(self, error: BaseException) -> None:
@@ -112,5 +118,5 @@ class TileJob:
             yield
         finally:
             spent = time.perf_counter() - start
-            with self._timing:
+            with self._counting:
                 self.seconds[station] += spent

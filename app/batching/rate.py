@@ -16,12 +16,17 @@ class BatchTime:
 
     def __init__(self, window: int = 64) -> None:
         self._seen: deque[tuple[int, float]] = deque(maxlen=window)
+        self._learning = threading.Lock()
         self.per_tile_seconds = 0.0
         self.per_batch_seconds = 0.0
 
     def observe(self, tiles: int, seconds: float) -> None:
-        """Learn from one batch."""
-        self._seen.append((tiles, seconds))
+        """Learn from one batch; from any thread."""
+        with self._learning:
+            self._seen.append((tiles, seconds))
+            self._fit()
+
+    def _fit(self) -> None:
         count = len(self._seen)
         mean_n = sum(n for n, _ in self._seen) / count
         mean_t = sum(t for _, t in self._seen) / count

@@ -26,6 +26,20 @@ class Clock:
         return self.now
 
 
+class Work(threading.Condition):
+    """A condition that knows how many lanes wait at it since it was last notified."""
+
+    waiting = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waiting += 1
+        return super().wait(timeout)
+
+    def notify_all(self) -> None:
+        self.waiting = 0
+        super().notify_all()
+
+
 class FakeRunner:
     """Run `behaviour` on each batch, in a thread of the device's; after `hold`, one batch for each release."""
 
@@ -77,12 +91,12 @@ class FakeEngine:
     def __init__(self, *runners: FakeRunner, clock: Callable[[], float] | None = None) -> None:
         self.clock = clock or Clock()
         self.metrics = Metrics()
-        self.queue, work = TileQueue(), asyncio.Event()
+        self.queue, self.work = TileQueue(), Work()
         self.workers = [
-            DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, work, self.metrics, self.clock)
+            DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, self.work, self.metrics, self.clock)
             for i, r in enumerate(runners)
         ]
-        self.engine = BatchingEngine(self.workers, self.queue, work, self.metrics, self.clock)
+        self.engine = BatchingEngine(self.workers, self.queue, self.work, self.metrics, self.clock)
 
     async def __aenter__(self) -> "FakeEngine":
         self.engine.start()
@@ -90,6 +104,10 @@ class FakeEngine:
 
     async def __aexit__(self, *_: object) -> None:
         await self.engine.stop()
+
+    async def idle_lanes(self, count: int) -> None:
+        """Wait until so many lanes have looked for work in vain since the last arrived."""
+        await until(lambda: self.work.waiting >= count)
 
     def tiles(self, result: str, task: str = "derain") -> float:
         return self.metrics.registry.get_sample_value("dmsr_tiles_total", {"task": task, "result": result}) or 0
@@ -99,6 +117,13 @@ def job(tiles: int, value: int = 7, task: str = "derain", deadline: float = floa
     """Make a job of so many tiles in a row, all pixels of one value."""
     image = np.full((TILE, TILE * tiles, 3), value, np.uint8)
     return TileJob(task, image, TilePlan(TILE, TILE * tiles, TILE, 0), deadline)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what threads do."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - threads set no asyncio.Event
+            await asyncio.sleep(0.001)
 
 
 def values(tiles: np.ndarray) -> Iterable[int]:

@@ -9,7 +9,7 @@ from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, DeviceLost, Draining, RestorationFailed
 from model.runner import DeviceFault, NonFiniteTiles
 from model.tiling import TilePlan
-from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, run, values
+from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, run, until, values
 
 
 def test_a_job_comes_back_whole():
@@ -93,8 +93,7 @@ def test_a_device_beside_the_processor_finds_its_next_batch_ready():
             mine = job(8)
             running = asyncio.create_task(fake.engine.run(mine))
             await runner.started()
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await until(lambda: mine.tiles_taken >= 4 or not ahead)
             assert mine.tiles_taken == (4 if ahead else 2)
             assert runner.batches == [2]
             runner.let_go(100)

@@ -1,10 +1,13 @@
 """A device that works on several batches at once: a lane for each, around a fake device."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
 
+from app.batching.device_worker import NICENESS
 from app.errors import DeviceLost
 from model.runner import DeviceFault
 from tests.app.batching.fakes import Clock, FakeEngine, FakeRunner, job, run, values
@@ -192,7 +195,7 @@ def test_who_comes_beside_two_jobs_overtakes_as_soon_as_one_of_them_has_all_lane
                 running.append(asyncio.create_task(fake.engine.run(each)))
                 for _ in range(starts):
                     await runner.started()
-            await asyncio.sleep(0)
+            await fake.idle_lanes(1)
             assert jobs[2].tiles_taken == 0
             first_goes.set()
             await running[2]
@@ -258,5 +261,70 @@ def test_a_device_lost_in_the_express_lane_is_lost_in_all():
             with pytest.raises(DeviceLost):
                 await huge
             go.set()
+
+    run(scenario)
+
+
+def test_all_that_a_device_beside_the_processor_is_told_comes_from_one_thread():
+    async def scenario():
+        seen = set()
+
+        def work(tiles):
+            seen.add(threading.current_thread())
+            return tiles
+
+        runner = FakeRunner(work, max_tiles=1, overlaps_host=True)
+        runner.warm_up = lambda: work({}) or {1: 1.0}
+        async with FakeEngine(runner) as fake:
+            await fake.workers[0].warm_up()
+            await asyncio.gather(*(fake.engine.run(job(5)) for _ in range(3)))
+            assert len(seen) == 1
+
+    run(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+@pytest.mark.parametrize("overlaps_host", [False, True])
+def test_lanes_on_the_processor_give_way_to_the_express_lane_and_to_the_rest_of_the_process(overlaps_host):
+    """Beside the processor the device is to be fed before anything else."""
+
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def scenario():
+        seen, go, mine = {}, threading.Event(), niceness()
+
+        def work(tiles):
+            seen[values(tiles)[0]] = niceness()
+            if 1 in values(tiles):
+                assert go.wait(30)
+            return tiles
+
+        runner = FakeRunner(work, 1, overlaps_host, has_express=not overlaps_host)
+        async with FakeEngine(runner) as fake:
+            huge = asyncio.create_task(fake.engine.run(job(2, value=1)))
+            await runner.started()
+            small = asyncio.create_task(fake.engine.run(job(1, value=2)))
+            if not overlaps_host:
+                await small
+            go.set()
+            await asyncio.gather(huge, small)
+        assert seen == {1: mine if overlaps_host else min(mine + NICENESS, 19), 2: mine}
+        assert niceness() == mine
+
+    run(scenario)
+
+
+def test_lanes_end_with_the_worker():
+    async def scenario():
+        async with FakeEngine(FakeRunner(max_tiles=2, at_once=2, has_express=True)) as fake:
+            await fake.engine.run(job(3))
+            lanes = [
+                thread for thread in threading.enumerate() if thread.name.startswith(("lane-fake", "express-fake"))
+            ]
+            assert len(lanes) >= 3
+        for thread in lanes:
+            await asyncio.to_thread(thread.join, 30)
+            assert not thread.is_alive()
 
     run(scenario)
