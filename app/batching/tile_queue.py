@@ -1,7 +1,8 @@
 """Whose tile is next: round robin over jobs, tile by tile, in one lane for each task.
 
-Pure ordering: no clock, no waiting, no I/O, and nothing of devices. All tiles of a task cost the same, so taking one
-tile from each job in turn is fair without counters: a job of k tiles beside m others waits for at most m tiles a round.
+Pure ordering: no clock, no waiting, no lock, no I/O, and nothing of devices. All tiles of a task cost the same, so
+taking one tile from each job in turn is fair without counters: a job of k tiles beside m others waits for at most m
+tiles a round.
 """
 
 from collections import deque
