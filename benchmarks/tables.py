@@ -12,7 +12,7 @@ from benchmarks import report
 from benchmarks.report import read
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-MISSING = "not measured"
+MISSING = "no figure"
 NETWORKS = ("w16d4", "w48d16")
 
 # Figure, bound, result, and where in the result it stands. The bounds are those of a CPU.
