@@ -69,7 +69,7 @@ class SideBySide:
     do. On two idle cores that makes 0.088 s of 0.110; with other processes on the cores several times as much. So a
     tile alone gets all threads, and under load each gets one. Any number of threads may call `run` at once; their tiles
     never have more threads than there are, and wait for them instead; only an express tile waits for none. A single
-    tile that gets one thread has the caller's: waking another costs 0.3% of a tile.
+    tile that gets one thread has the caller's: waking another costs 0.8% of a tile.
     """
 
     def __init__(self, threads: int) -> None:

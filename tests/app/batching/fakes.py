@@ -107,6 +107,7 @@ class FakeEngine:
 
     async def idle_lanes(self, count: int) -> None:
         """Wait until so many lanes have looked for work in vain since the last arrived."""
+        await asyncio.sleep(0)  # tasks made just now bring theirs
         await until(lambda: self.work.waiting >= count)
 
     def tiles(self, result: str, task: str = "derain") -> float:
