@@ -29,9 +29,9 @@ from app.pipeline import Pipeline
 from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from model.checkpoint import TASKS
-from model.runner import TileRunner
-from model.tiling import most_tiles
+from model.checkpoints.checkpoint import TASKS
+from model.inference.runner import TileRunner
+from model.inference.tiling import most_tiles
 
 _log = structlog.get_logger()
 

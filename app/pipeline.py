@@ -24,11 +24,11 @@ from app.imaging.decode import decode
 from app.imaging.encode import check_format, encode
 from app.imaging.picture import ImageLimits, Picture
 from app.imaging.probe import probe
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 
 @dataclass(frozen=True)
-class Wish:
+class RestoreOptions:
     """Say what is to be done with a picture.
 
     seconds: time allowed from now on. output "residual" asks for what was removed instead of the restored picture.
@@ -43,7 +43,7 @@ class Wish:
 
 
 @dataclass
-class Passage:
+class RestoreTrace:
     """Follow one picture along the road: what is known of it, and the seconds spent at each station so far."""
 
     width: int = 0
@@ -95,43 +95,43 @@ class Pipeline:
         self._codecs = codecs
         self._clock = clock
 
-    async def restore(self, body: bytes, wish: Wish, passage: Passage) -> Restored:
+    async def restore(self, body: bytes, options: RestoreOptions, trace: RestoreTrace) -> Restored:
         """Restore one encoded picture; raises a DmsrError that says why not. Cancelled, it takes its tiles along."""
-        if wish.task not in self._tiles:
-            raise TaskUnavailable(f"This service runs without weights for {wish.task}.")
-        deadline = self._clock() + wish.seconds
-        with passage.at("probe"):
+        if options.task not in self._tiles:
+            raise TaskUnavailable(f"This service runs without weights for {options.task}.")
+        deadline = self._clock() + options.seconds
+        with trace.at("probe"):
             header = probe(body, self._limits)
-            check_format(header, wish.format)
-            passage.width, passage.height = header.width, header.height
-            plan = TilePlan(header.height, header.width, *self._tiles[wish.task])
-            passage.tiles = len(plan)
+            check_format(header, options.format)
+            trace.width, trace.height = header.width, header.height
+            plan = TilePlan(header.height, header.width, *self._tiles[options.task])
+            trace.tiles = len(plan)
         with ExitStack() as place:
-            with passage.at("admit"):
+            with trace.at("admit"):
                 ticket = place.enter_context(self._admission.admit(len(plan), header.pixels, deadline))
-            with passage.at("decode"):
+            with trace.at("decode"):
                 picture = await self._in_codec_thread(decode, body, header)
             del body  # as large as two thirds of the picture if it was a PNG
-            job = passage.job = TileJob(wish.task, picture.rgb, plan, deadline)
+            job = trace.job = TileJob(options.task, picture.rgb, plan, deadline)
             ticket.follow(job)
             try:
-                with passage.at("queue"):
+                with trace.at("queue"):
                     await self._engine.run(job)  # cut, device and the adding of tiles happen on the way
             finally:
-                passage.seconds |= job.seconds
-                passage.seconds["queue"] = max(passage.seconds["queue"] - sum(job.seconds.values()), 0.0)
-            return await self._in_codec_thread(finish, picture, job, wish, passage)
+                trace.seconds |= job.seconds
+                trace.seconds["queue"] = max(trace.seconds["queue"] - sum(job.seconds.values()), 0.0)
+            return await self._in_codec_thread(finish, picture, job, options, trace)
 
     async def _in_codec_thread(self, function: Callable, *arguments: object) -> object:
         return await asyncio.get_running_loop().run_in_executor(self._codecs, function, *arguments)
 
 
-def finish(picture: Picture, job: TileJob, wish: Wish, passage: Passage) -> Restored:
+def finish(picture: Picture, job: TileJob, options: RestoreOptions, trace: RestoreTrace) -> Restored:
     """Make the answer out of a finished job, in one go: waking a thread takes longer than stitching a small picture."""
-    with passage.at("stitch"):
+    with trace.at("stitch"):
         restored = job.stitch()
-    with passage.at("encode"):
-        data = encode(picture, restored, wish.format, wish.quality, wish.metadata, wish.output)
+    with trace.at("encode"):
+        data = encode(picture, restored, options.format, options.quality, options.metadata, options.output)
     return Restored(data, *change(picture.rgb, restored))
 
 

@@ -9,9 +9,9 @@ import structlog
 
 from app.errors import StartError
 from app.settings import Settings
-from model.catalog import Catalog
-from model.checkpoint import TASKS, WeightsError
-from model.runner import TileRunner, resolve_device
+from model.checkpoints.catalog import Catalog
+from model.checkpoints.checkpoint import TASKS, WeightsError
+from model.inference.runner import TileRunner, resolve_device
 
 _log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
 from app.telemetry.metrics import Metrics
 from benchmarks import networks, report
-from model.runner import TileRunner
-from model.tiling import TilePlan
+from model.inference.runner import TileRunner
+from model.inference.tiling import TilePlan
 
 SIZES = ((64, 64), (256, 256), (300, 500), (720, 480), (1500, 2000))
 

@@ -10,8 +10,8 @@ import math
 import re
 
 from benchmarks.report import FOLDER
-from model.catalog import Catalog
-from model.tiling import TilePlan
+from model.checkpoints.catalog import Catalog
+from model.inference.tiling import TilePlan
 
 SIZES = ((256, 256), (720, 1280), (1080, 1920), (3000, 4000), (4000, 6000))
 LOAD = 0.7

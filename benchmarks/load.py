@@ -18,8 +18,8 @@ from benchmarks.batching import bare_seconds
 from benchmarks.service import serving
 from benchmarks.stages import stations
 from benchmarks.timing import percentiles
-from model.runner import TileRunner
-from model.tiling import TilePlan
+from model.inference.runner import TileRunner
+from model.inference.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
 SMALL = (256, 256)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from model.catalog import Catalog
-from model.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
-from model.config import DMSRConfig
-from model.network import DMSR
+from model.checkpoints.catalog import Catalog
+from model.checkpoints.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
 
 
 def describe(name: str) -> CheckpointInfo:

@@ -16,7 +16,7 @@ from benchmarks.arrivals import by_status, open_loop, poisson
 from benchmarks.load import PATIENCE_SECONDS
 from benchmarks.memory import status_bytes
 from benchmarks.service import serving
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
 SIDE = 200

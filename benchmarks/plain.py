@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import networks
-from model.network import DMSR
-from model.restorer import REFERENCE_TILE
-from model.spatial import SPGA
-from model.tiling import Pixels
+from model.inference.restorer import REFERENCE_TILE
+from model.inference.tiling import Pixels
+from model.network.network import DMSR
+from model.network.spatial import SPGA
 
 
 class PlainSPGA(SPGA):
@@ -39,7 +39,7 @@ def plain_network(network: DMSR) -> DMSR:
 
 
 class PlainRunner:
-    """Run tiles through the released network; the counterpart of model.runner.TileRunner, from uint8 to uint8.
+    """Run tiles through the released network, from uint8 to uint8: the counterpart of TileRunner.
 
     max_tiles: tiles run in one go. Threads may share it, as they may share any module that is only read.
     """

@@ -16,17 +16,17 @@ import httpx
 import torch
 
 from benchmarks import report
-from model.checkpoint import CheckpointInfo, read_info, save_checkpoint
-from model.config import DMSRConfig
-from model.network import DMSR
-from model.tiling import TilePlan
+from model.checkpoints.checkpoint import CheckpointInfo, read_info, save_checkpoint
+from model.inference.tiling import TilePlan
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
 from tests.deploy.cluster import ROOT, RayService, cpu_seconds, run_cluster
 from tests.pictures import drawn, encoded
 
 BARE = """
 import sys, time, numpy as np, torch
 from pathlib import Path
-from model.runner import TileRunner
+from model.inference.runner import TileRunner
 torch.set_num_threads(1)
 runner = TileRunner.load(Path(sys.argv[1]), "cpu", "fp32", max_tiles=1)
 tile = np.full((1, runner.tile, runner.tile, 3), 127, np.uint8)

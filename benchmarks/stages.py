@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks import networks, report
 from benchmarks.service import serving
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 from tests.pictures import drawn, encoded
 
 MEGAPIXELS = (0.3, 1.0, 6.0, 24.0)

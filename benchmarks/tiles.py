@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks import networks, report, roofline
 from benchmarks.plain import PlainRunner, plain_process
 from benchmarks.timing import interleaved
-from model.runner import TileRunner
+from model.inference.runner import TileRunner
 from tests.pictures import drawn
 
 CPU_BATCHES = (1, 2, 4, 8)

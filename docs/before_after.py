@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from model import Restorer
-from model.catalog import Catalog
-from model.degrade import Rain, RainLayer, add_rain
+from model.checkpoints.catalog import Catalog
+from model.data.degradation import Rain, RainLayer, add_rain
 
 WIDTH, HEIGHT = 480, 480
 SHOWER = Rain(

@@ -4,6 +4,6 @@ from model import Restorer
 restored = Restorer.load("weights/derain-w16d4.safetensors").restore(rgb)
 """
 
-from model.restorer import Restorer
+from model.inference.restorer import Restorer
 
 __all__ = ["Restorer"]

@@ -2,9 +2,9 @@ import httpx
 import pytest
 import torch
 
-from model.checkpoint import CheckpointInfo, save_checkpoint
-from model.config import DMSRConfig
-from model.network import DMSR
+from model.checkpoints.checkpoint import CheckpointInfo, save_checkpoint
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
 from tests.e2e.server import run_server
 
 # Tiny networks gain nothing from a second thread, and on a busy machine threads that wait for each other lose a lot.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.wish import Parameters
+from app.api.options import Parameters
 from tests.pictures import drawn, encoded
 
 DOC = (Path(__file__).parent.parent / "docs" / "api.md").read_text()

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.openapi import failures
-from model.runner import TileRunner
+from model.inference.runner import TileRunner
 
 
 class ModelCard(BaseModel):

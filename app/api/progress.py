@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.openapi import failures
 from app.errors import NotFound
-from app.pipeline import Passage
+from app.pipeline import RestoreTrace
 
 
 class Progress(BaseModel):
@@ -22,24 +22,24 @@ class Running:
     """Know the passages under way by the id of their request; of two with one id, the later."""
 
     def __init__(self) -> None:
-        self._passages: dict[str, Passage] = {}
+        self._traces: dict[str, RestoreTrace] = {}
 
     @contextmanager
-    def follow(self, request_id: str) -> Iterator[Passage]:
-        """Start a passage that can be asked about while the block runs."""
-        passage = self._passages[request_id] = Passage()
+    def follow(self, request_id: str) -> Iterator[RestoreTrace]:
+        """Start a trace that can be asked about while the block runs."""
+        trace = self._traces[request_id] = RestoreTrace()
         try:
-            yield passage
+            yield trace
         finally:
-            if self._passages.get(request_id) is passage:
-                del self._passages[request_id]
+            if self._traces.get(request_id) is trace:
+                del self._traces[request_id]
 
     def progress(self, request_id: str) -> Progress:
         """Tell how far a request is; raises NotFound when none of that id is under way."""
-        passage = self._passages.get(request_id)
-        if passage is None:
+        trace = self._traces.get(request_id)
+        if trace is None:
             raise NotFound("No request of this id is under way: it has ended, or has not begun.")
-        return Progress(tiles_done=passage.job.tiles_done if passage.job else 0, tiles_total=passage.tiles)
+        return Progress(tiles_done=trace.job.tiles_done if trace.job else 0, tiles_total=trace.tiles)
 
 
 def router(running: Running) -> APIRouter:

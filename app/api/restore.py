@@ -12,14 +12,14 @@ from starlette.responses import Response
 
 from app.api.body import read_picture
 from app.api.openapi import PICTURE_IN, PICTURE_OUT, failures
+from app.api.options import Parameters
 from app.api.progress import Running
-from app.api.wish import Parameters
 from app.errors import Draining, MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
-from app.pipeline import Passage, Pipeline, Restored
+from app.pipeline import Pipeline, Restored, RestoreTrace
 from app.settings import QueueSettings
 from app.telemetry.metrics import STAGES
-from model.checkpoint import TASKS
+from model.checkpoints.checkpoint import TASKS
 
 T = TypeVar("T")
 
@@ -66,23 +66,23 @@ def router(
             if readiness() == "draining":  # said before the body is read, of which nothing would come
                 raise Draining("The service is stopping; another try will reach its successor.")
             accept = ", ".join(request.headers.getlist("accept"))
-            wish = parameters.wish(task, x_request_timeout or times.deadline_seconds, accept)
-            with running.follow(request.state.request_id) as passage:
+            options = parameters.restore_options(task, x_request_timeout or times.deadline_seconds, accept)
+            with running.follow(request.state.request_id) as trace:
                 # Handed on and not kept here: the body is to go when it is decoded.
-                work = pipeline.restore(await read_picture(request), wish, passage)
-                request.state.passage = passage
+                work = pipeline.restore(await read_picture(request), options, trace)
+                request.state.trace = trace
                 restored = await _unless_disconnected(request, work)
-            headers = {"X-DMSR-Weights": signatures[task], **_report(passage, restored)}
-            return Response(restored.data, headers=headers, media_type=OUT_FORMATS[wish.format].media_type)
+            headers = {"X-DMSR-Weights": signatures[task], **_report(trace, restored)}
+            return Response(restored.data, headers=headers, media_type=OUT_FORMATS[options.format].media_type)
 
     for task in TASKS:
         add(task)
     return routes
 
 
-def _report(passage: Passage, restored: Restored) -> dict[str, str]:
+def _report(trace: RestoreTrace, restored: Restored) -> dict[str, str]:
     """Say in headers where the time went and how much the network changed."""
-    stages = [f"{stage};dur={1000 * passage.seconds[stage]:.1f}" for stage in STAGES if stage in passage.seconds]
+    stages = [f"{stage};dur={1000 * trace.seconds[stage]:.1f}" for stage in STAGES if stage in trace.seconds]
     return {
         "Server-Timing": ", ".join(stages),
         "X-DMSR-Change": f"mean={restored.mean_change}, max={restored.max_change}",

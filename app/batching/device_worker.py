@@ -13,18 +13,18 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from app.batching.rate import BatchTime, SharedTime
+from app.batching.throughput import BatchTime, SharedTime
 from app.batching.tile_queue import Tile, TileQueue
 from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
-from model.runner import DeviceFault, NonFiniteTiles
+from model.inference.runner import DeviceFault, NonFiniteTiles
 
 NICENESS = 10
 """Of threads that compute on the processor: a tenth of a core, while another of this process has something to do."""
 
 
 class Runner(Protocol):
-    """Run batches of one task's tiles, as model.runner.TileRunner does.
+    """Run batches of one task's tiles, as model.inference.runner.TileRunner does.
 
     max_tiles: tiles the device takes at a time, in at_once batches from as many threads.
     has_express: it takes one batch more, at once.
@@ -95,7 +95,7 @@ class DeviceWorker:
         self._under_way: list[list[Tile]] = []  # one batch for each lane that is busy, but for the express lane
         self._stopped = False
         self._time = SharedTime(clock)
-        manners = None if self._overlaps_host else give_way
+        manners = None if self._overlaps_host else lower_priority
         self._threads = ThreadPoolExecutor(self._lanes, f"lane-{name}", initializer=manners)
         self._express_thread = ThreadPoolExecutor(1, f"express-{name}")
         # All that a device beside the processor is told comes from one thread.
@@ -215,7 +215,7 @@ class DeviceWorker:
                     loop.call_soon_threadsafe(job.finish)
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let the other threads of the process go before the calling one and those it starts, where Linux can do that."""
     if sys.platform == "linux":
         os.nice(NICENESS)  # there of the thread alone

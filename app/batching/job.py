@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from app.errors import DeadlineExceeded
-from model.tiling import Stitcher, TilePlan, cut
+from model.inference.tiling import Stitcher, TilePlan, cut
 
 
 class TileJob:

@@ -28,8 +28,8 @@ def convert(
     """Convert weights between the authors' layout (.pth) and ours (.safetensors)."""
     import torch
 
-    from model.checkpoint import CheckpointInfo, WeightsError, load_checkpoint, save_checkpoint
-    from model.convert import ConversionError, from_authors, read_authors_file, to_authors
+    from model.checkpoints.checkpoint import CheckpointInfo, WeightsError, load_checkpoint, save_checkpoint
+    from model.checkpoints.conversion import ConversionError, from_authors, read_authors_file, to_authors
 
     try:
         if to is Layout.authors:

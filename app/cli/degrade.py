@@ -23,13 +23,13 @@ def degrade(
     seed: Annotated[int, typer.Option(min=0, help="The same seed and file name give the same weather.")] = 0,
     heavy: Annotated[float, typer.Option(min=0, max=1, help="The chance of dense rain.")] = 0.35,
 ) -> None:
-    """Draw rain or haze over clean pictures, to test with; the parameters stand in model/degrade.py."""
+    """Draw rain or haze over clean pictures, to test with; the parameters stand in model/data/degradation.py."""
     import zlib
 
     import numpy as np
 
-    from model.dataset import DatasetError, list_pictures, read_picture, write_picture
-    from model.degrade import add_haze, add_rain, sample_haze, sample_rain
+    from model.data.datasets import DatasetError, list_pictures, read_picture, write_picture
+    from model.data.degradation import add_haze, add_rain, sample_haze, sample_rain
 
     try:
         paths = list_pictures(source) if source.is_dir() else [source]

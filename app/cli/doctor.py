@@ -12,7 +12,7 @@ from app.cli.failure import fail
 from app.cli.restorer import load_restorer
 
 if TYPE_CHECKING:
-    from model.catalog import Catalog
+    from model.checkpoints.catalog import Catalog
 
 
 def doctor(
@@ -25,10 +25,10 @@ def doctor(
     from rich.console import Console
     from rich.table import Table
 
-    from model.catalog import Catalog
-    from model.checkpoint import WeightsError, file_sha256, read_info
-    from model.processor import prepare
-    from model.runner import resolve_device
+    from model.checkpoints.catalog import Catalog
+    from model.checkpoints.checkpoint import WeightsError, file_sha256, read_info
+    from model.inference.cpu_threads import prepare
+    from model.inference.runner import resolve_device
 
     try:
         where = resolve_device(device)
@@ -71,7 +71,7 @@ def _host_memory() -> tuple[int, int]:
 
 
 def _default_weights(catalog: "Catalog", device_type: str) -> list[tuple[str, Path]]:
-    from model.checkpoint import TASKS
+    from model.checkpoints.checkpoint import TASKS
 
     entries = [catalog.default(task, device_type) for task in TASKS]
     return [(entry.task, catalog.path(entry)) for entry in entries if entry]

@@ -34,10 +34,10 @@ def evaluate(
     from rich.console import Console
     from rich.progress import track
 
-    from model.dataset import DatasetError, load_pairs
+    from model.data.datasets import DatasetError, load_pairs
     from model.evaluation.metrics import SSIM_SIDE
     from model.evaluation.protocol import evaluate as score
-    from model.runner import NonFiniteTiles
+    from model.inference.runner import NonFiniteTiles
 
     errors = Console(stderr=True)
     restorer = load_restorer(task, weights, device, tiling, precision)

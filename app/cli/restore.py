@@ -16,7 +16,7 @@ from app.cli.restorer import load_restorer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from model.restorer import Restorer
+    from model.inference.restorer import Restorer
 
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 READ = (*WRITTEN, ".bmp", ".avif")
@@ -126,7 +126,7 @@ def _restore_one(restorer: "Restorer", source: Path, target: Path, report: Calla
     from app.imaging.encode import OUT_FORMATS, check_format, encode
     from app.imaging.picture import ImageLimits
     from app.imaging.probe import probe
-    from model.checkpoint import write_atomically
+    from model.checkpoints.checkpoint import write_atomically
 
     suffix = ".png" if target == STREAM else target.suffix.lower()
     format = next((name for name, out in OUT_FORMATS.items() if suffix in out.suffixes), None)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 from app.cli.failure import fail
 
 if TYPE_CHECKING:
-    from model.restorer import Restorer
+    from model.inference.restorer import Restorer
 
 
 def load_restorer(
     task: str, weights: Path | None, device: str, tiling: str = "blend", precision: str = "auto"
 ) -> "Restorer":
     """Load a restorer, or end the command with the reason."""
-    from model.catalog import Catalog
-    from model.checkpoint import WeightsError
-    from model.restorer import Restorer
-    from model.runner import resolve_device
+    from model.checkpoints.catalog import Catalog
+    from model.checkpoints.checkpoint import WeightsError
+    from model.inference.restorer import Restorer
+    from model.inference.runner import resolve_device
 
     try:
         sha256 = None

@@ -21,17 +21,17 @@ def train(
 ) -> None:
     """Train weights by a recipe; Ctrl-C and SIGTERM save first, and the same command goes on from there."""
     from app.cli.train_display import TrainDisplay, stop_on_signals
-    from model.checkpoint import WeightsError
-    from model.dataset import DatasetError
+    from model.checkpoints.checkpoint import WeightsError
+    from model.data.datasets import DatasetError
+    from model.data.sources import build_mixture, build_validation
     from model.training.recipe import Recipe, RecipeError
-    from model.training.sources import build_mixture, build_validation
     from model.training.trainer import Trainer
 
     try:
         plan = Recipe.load(recipe)
         trainer = Trainer(
             plan,
-            build_mixture(plan, data),
+            build_mixture(plan.sources, data, side=plan.largest_side, seed=plan.seed),
             {spec.name: build_validation(spec, data) for spec in plan.validations},
             run,
             device=device,

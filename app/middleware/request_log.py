@@ -8,7 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.metrics import Metrics
-from model.checkpoint import TASKS
+from model.checkpoints.checkpoint import TASKS
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Version, trace, parent, flags; versions above 00 may add more. All zeros and version ff are invalid.
@@ -72,18 +72,18 @@ class RequestLog:
 
     def _account(self, scope: Scope, status: int, seconds: float, answer_seconds: float) -> None:
         """Log and count an ended request; answer_seconds from its complete body to its answer's first byte."""
-        passage, failure = scope["state"].get("passage"), scope["state"].get("failure")
+        trace, failure = scope["state"].get("trace"), scope["state"].get("failure")
         task = scope["path"].removeprefix("/")
         outcome = failure.category if failure else _outcome(status)
         details = {"outcome": outcome}
         if task in TASKS:
             details["task"] = task
-            stages = passage.seconds if passage else {}
+            stages = trace.seconds if trace else {}
             self.metrics.request_ended(task, outcome, answer_seconds, stages, failure.refusal if failure else None)
-        if passage:
-            details["size"] = f"{passage.width}x{passage.height}"
-            details["tiles"] = passage.tiles
-            details["stages"] = {name: round(spent, 4) for name, spent in passage.seconds.items()}
+        if trace:
+            details["size"] = f"{trace.width}x{trace.height}"
+            details["tiles"] = trace.tiles
+            details["stages"] = {name: round(spent, 4) for name, spent in trace.seconds.items()}
         if failure:
             details["problem"] = failure.slug
         write = _log.debug if scope["path"] in _QUIET else _log.info

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
 from benchmarks.peers.pictures import PORT, Restorer, decode, encode
-from model.tiling import Pixels
+from model.inference.tiling import Pixels
 
 
 class FewThreads(Restorer):

@@ -14,8 +14,8 @@ from PIL import Image
 
 from benchmarks import networks
 from benchmarks.plain import PlainRunner
-from model.runner import TileRunner
-from model.tiling import Pixels, Stitcher, TilePlan, cut
+from model.inference.runner import TileRunner
+from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
 
 MAX_PICTURES = 8
 WAIT_SECONDS = 0.01

@@ -11,7 +11,7 @@ from bentoml.validators import ContentType
 from PIL.Image import Image, fromarray
 
 from benchmarks.peers.pictures import MAX_PICTURES, TIMEOUT_SECONDS, Restorer
-from model.tiling import Pixels
+from model.inference.tiling import Pixels
 
 PATIENT = {"timeout": TIMEOUT_SECONDS, "max_concurrency": 1000}
 

@@ -8,7 +8,7 @@ import litserve
 from fastapi import Request, Response
 
 from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, Restorer, decode, encode
-from model.tiling import Pixels
+from model.inference.tiling import Pixels
 
 
 class Derain(litserve.LitAPI):

@@ -10,7 +10,7 @@ import sys
 from mosec import Server, Worker
 
 from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, Restorer, decode, encode
-from model.tiling import Pixels
+from model.inference.tiling import Pixels
 
 
 class Decode(Worker):

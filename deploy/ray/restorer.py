@@ -13,9 +13,9 @@ from ray.exceptions import RayError, RayTaskError
 from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
-from model.checkpoint import CheckpointInfo
-from model.runner import DeviceFault, NonFiniteTiles
-from model.tiling import Pixels
+from model.checkpoints.checkpoint import CheckpointInfo
+from model.inference.runner import DeviceFault, NonFiniteTiles
+from model.inference.tiling import Pixels
 
 _log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from math import isfinite, isnan, nan
 
 import numpy as np
 
-from model.dataset import Pair
-from model.degrade import Picture
+from model.data.datasets import Pair
+from model.data.degradation import Picture
 from model.evaluation.metrics import luma, psnr, ssim
 from model.evaluation.tile_steps import tile_step_growth
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 
 @dataclass(frozen=True)

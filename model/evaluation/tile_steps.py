@@ -12,9 +12,9 @@ from math import nan
 
 import numpy as np
 
-from model.degrade import Picture
+from model.data.degradation import Picture
 from model.evaluation.metrics import luma
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 SPAN = 16
 """Length along the seam, and depth on each side of it, of the patches compared, in pixels."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from model.config import DMSRConfig
+from model.data.sources import SourceSpec, ValidationSpec
+from model.network.config import DMSRConfig
 
 T = TypeVar("T")
 
@@ -38,40 +39,6 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class SourceSpec:
-    """Name one source of training pictures; see sources.py for the kinds.
-
-    path: one folder or several. share: how often it is drawn, beside the others' shares. take: which of its files, as
-    dataset.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
-    heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene. shrink: the chance that
-    clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
-    """
-
-    kind: str
-    path: tuple[str, ...]
-    share: float
-    take: str = "all"
-    exclude: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    layers_take: str = "all"
-    heavy: float = 0.35
-    markings: float = 0.0
-    shrink: float = 0.0
-
-
-@dataclass(frozen=True)
-class ValidationSpec:
-    """Name one set of pictures to score on while training; clean photos are degraded once, with a fixed seed."""
-
-    name: str
-    kind: str
-    path: str
-    take: str = "all"
-    heavy: float = 0.35
-    markings: float = 0.0
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Say how to train one file of weights.
 
@@ -95,6 +62,11 @@ class Recipe:
     seed: int = 0
     decibel_weight: float = 0.0
     calibration_crops: int = 400
+
+    @property
+    def largest_side(self) -> int:
+        """Return the side in pixels of the largest crop that a run takes, calibration included."""
+        return max(self.tile, *(phase.crop for phase in self.phases))
 
     @classmethod
     def load(cls, path: Path) -> "Recipe":

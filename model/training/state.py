@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from model.checkpoint import WeightsError, write_atomically
+from model.checkpoints.checkpoint import WeightsError, write_atomically
 from model.training.averaging import MovingAverage
 
 

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from model.dataset import Mixture, Pair
-from model.degrade import Picture
+from model.checkpoints.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from model.data.datasets import Mixture, Pair
+from model.data.degradation import Picture
 from model.evaluation.protocol import Report, evaluate
-from model.network import DMSR
-from model.processor import prepare
-from model.restorer import Restorer
-from model.runner import TileRunner, resolve_device, resolve_precision
+from model.inference.cpu_threads import prepare
+from model.inference.restorer import Restorer
+from model.inference.runner import TileRunner, resolve_device, resolve_precision
+from model.network.network import DMSR
 from model.training.averaging import MovingAverage, estimate_statistics
 from model.training.losses import decibel_loss, dual_domain_loss
 from model.training.recipe import Phase, Recipe

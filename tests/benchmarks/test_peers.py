@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.peers.__main__ import merge, ratios
 from benchmarks.peers.pictures import Restorer, decode, encode
-from model.restorer import Restorer as Ours
+from model.inference.restorer import Restorer as Ours
 from tests.pictures import drawn
 
 

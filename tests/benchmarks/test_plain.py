@@ -5,9 +5,9 @@ import torch
 
 from benchmarks import networks
 from benchmarks.plain import PlainRunner, PlainSPGA, plain_network, plain_process
-from model.config import DMSRConfig
-from model.network import DMSR
-from model.spatial import SPGA
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
+from model.network.spatial import SPGA
 from tests.pictures import drawn
 
 
@@ -41,8 +41,8 @@ def test_making_it_leaves_the_network_alone():
 
 
 def test_it_runs_tiles_as_the_runner_does():
-    from model.checkpoint import CheckpointInfo
-    from model.runner import TileRunner
+    from model.checkpoints.checkpoint import CheckpointInfo
+    from model.inference.runner import TileRunner
 
     ours = network()
     plain = PlainRunner(ours)

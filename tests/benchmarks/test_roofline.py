@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from benchmarks.roofline import TrafficCounter, cost
-from model.config import DMSRConfig
+from model.network.config import DMSRConfig
 
 
 def test_traffic_is_what_an_operator_reads_and_writes():

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import capacity
-from model.catalog import Catalog
-from model.tiling import TilePlan
+from model.checkpoints.catalog import Catalog
+from model.inference.tiling import TilePlan
 
 ROOT = Path(__file__).parents[2]
 TEXT = capacity.PAGE.read_text()

@@ -3,9 +3,9 @@ from hashlib import sha256
 import pytest
 import torch
 
-from model.checkpoint import CheckpointInfo, save_checkpoint
-from model.config import DMSRConfig
-from model.network import DMSR
+from model.checkpoints.checkpoint import CheckpointInfo, save_checkpoint
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
 from tests.e2e.server import run_server
 
 KEY = "a-key-of-the-tests"

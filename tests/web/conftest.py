@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from model.checkpoint import TASKS, CheckpointInfo, save_checkpoint
-from model.network import DMSR
+from model.checkpoints.checkpoint import TASKS, CheckpointInfo, save_checkpoint
+from model.network.network import DMSR
 from tests.e2e.server import run_server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 from tests.e2e.server import run_server
 from tests.pictures import decoded, drawn, encoded
 from tests.web.conftest import OVERLAP, TILE

@@ -7,7 +7,7 @@ import pytest
 from app.api.page import WEB, paths
 from app.errors import DmsrError
 from app.telemetry.metrics import STAGES
-from model.checkpoint import TASKS
+from model.checkpoints.checkpoint import TASKS
 
 WORDS = (WEB / "words.js").read_text()
 

@@ -11,7 +11,7 @@ from app.batching.engine import BatchingEngine
 from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
 from app.telemetry.metrics import Metrics
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 TILE = 64
 

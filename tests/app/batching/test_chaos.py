@@ -15,11 +15,11 @@ from app.batching.admission import Admission
 from app.batching.job import TileJob
 from app.errors import DmsrError
 from app.settings import QueueSettings
-from model.checkpoint import CheckpointInfo
-from model.config import DMSRConfig
-from model.processor import SideBySide
-from model.runner import TileRunner
-from model.tiling import TilePlan
+from model.checkpoints.checkpoint import CheckpointInfo
+from model.inference.cpu_threads import SideBySide
+from model.inference.runner import TileRunner
+from model.inference.tiling import TilePlan
+from model.network.config import DMSRConfig
 from tests.app.batching.fakes import Clock, FakeEngine
 
 TILE = 64

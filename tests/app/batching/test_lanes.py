@@ -9,7 +9,7 @@ import pytest
 
 from app.batching.device_worker import NICENESS
 from app.errors import DeviceLost
-from model.runner import DeviceFault
+from model.inference.runner import DeviceFault
 from tests.app.batching.fakes import Clock, FakeEngine, FakeRunner, job, run, values
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@ import torch
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from model.checkpoint import load_checkpoint, read_info
-from model.config import DMSRConfig
-from model.convert import to_authors
-from model.network import DMSR
+from model.checkpoints.checkpoint import load_checkpoint, read_info
+from model.checkpoints.conversion import to_authors
+from model.network.config import DMSRConfig
+from model.network.network import DMSR
 
 
 def convert(*arguments):

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.train import train
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
 
 RECIPE = """
 task = "derain"

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from model.dataset import Pair
+from model.data.datasets import Pair
 from model.evaluation.protocol import evaluate
-from model.tiling import TilePlan
+from model.inference.tiling import TilePlan
 
 
 def pair(name, error):

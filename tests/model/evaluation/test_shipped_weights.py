@@ -6,11 +6,11 @@ Weights that no device takes by default are previews; whether they pass is what 
 import numpy as np
 import pytest
 
-from model.catalog import Catalog
-from model.dataset import Pair
-from model.degrade import Haze, Rain, RainLayer, add_haze, add_rain, smooth_field
+from model.checkpoints.catalog import Catalog
+from model.data.datasets import Pair
+from model.data.degradation import Haze, Rain, RainLayer, add_haze, add_rain, smooth_field
 from model.evaluation.protocol import evaluate
-from model.restorer import Restorer
+from model.inference.restorer import Restorer
 
 
 @pytest.fixture(scope="module")

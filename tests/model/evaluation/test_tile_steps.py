@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.tile_steps import tile_step_growth
-from model.tiling import Stitcher, TilePlan, cut
+from model.inference.tiling import Stitcher, TilePlan, cut
 
 
 def sky(height=300, width=400):

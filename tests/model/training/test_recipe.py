@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from model.config import DMSRConfig
+from model.network.config import DMSRConfig
 from model.training.recipe import Recipe, RecipeError
 
 RECIPES = sorted((Path(__file__).parents[3] / "model" / "training" / "recipes").glob("*.toml"))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import WeightsError, load_checkpoint
-from model.config import DMSRConfig
-from model.dataset import Mixture, Pair, Source
-from model.degrade import add_rain, sample_rain
-from model.training.recipe import Optimiser, Phase, Recipe, SourceSpec
+from model.checkpoints.checkpoint import WeightsError, load_checkpoint
+from model.data.datasets import Mixture, Pair, Source
+from model.data.degradation import add_rain, sample_rain
+from model.data.sources import SourceSpec
+from model.network.config import DMSRConfig
+from model.training.recipe import Optimiser, Phase, Recipe
 from model.training.trainer import MOST_SKIPS_IN_A_ROW, Trainer
 
 

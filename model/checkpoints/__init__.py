@@ -1,0 +1,1 @@
+"""Weights on disk: our file format, the authors' layout, and the manifest of what is shipped."""

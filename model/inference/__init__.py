@@ -1,0 +1,1 @@
+"""The network put to use: tiling, devices, and whole pictures restored."""

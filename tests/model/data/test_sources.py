@@ -1,0 +1,76 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.data.datasets import Pair
+from model.data.sources import SourceSpec, ValidationSpec, build_mixture, build_validation, lift_rain
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder with one picture of each kind."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for path, width in (
+        ("photos/a.png", 96),
+        ("pairs/input/b.png", 96),
+        ("pairs/target/b.png", 96),
+        ("both/c.png", 200),
+    ):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (96, width, 3), np.uint8)).save(folder / path)
+    return folder
+
+
+def mixture(data, kind, path, **options):
+    return build_mixture([SourceSpec(kind, (path,), share=1, **options)], data, side=64, seed=0)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "pairs", "path": "pairs"},
+        {"kind": "side_by_side", "path": "both"},
+        {"kind": "rain", "path": "photos", "heavy": 1.0},
+        {"kind": "haze", "path": "photos"},
+        {"kind": "layers", "path": "photos", "layers": ("pairs",)},
+    ],
+    ids=lambda source: source["kind"],
+)
+def test_every_kind_of_source_gives_degraded_samples(data, source):
+    degraded, clean = mixture(data, **source).batch(0, 4, 64)
+    assert degraded.shape == clean.shape == (4, 64, 64, 3)
+    assert not np.array_equal(degraded, clean)
+
+
+def test_clean_photos_are_to_be_left_as_they_are(data):
+    """Markings painted on them belong to the scene: on both pictures."""
+    degraded, clean = mixture(data, "clean", "photos", markings=1.0).batch(0, 4, 64)
+    assert np.array_equal(degraded, clean)
+
+
+def test_an_unknown_kind_is_an_error(data):
+    with pytest.raises(ValueError, match="kind is 'snow'"):
+        mixture(data, "snow", "photos")
+
+
+def test_lifted_rain_is_the_difference_of_a_pair_on_another_photo():
+    scene, photo = np.full((64, 64, 3), 50, np.uint8), np.full((64, 64, 3), 120, np.uint8)
+    streak = np.zeros((64, 64, 1), np.uint8)
+    streak[:, 10] = 100
+    rainy, clean = lift_rain([Pair("a", scene + streak, scene)])(photo, np.random.default_rng(0), (0, 1, 0, 1))
+    assert np.array_equal(clean, photo)
+    wet = (rainy != photo).any(axis=(0, 2))
+    assert wet.sum() == 1
+    assert 60 <= rainy[0, wet.argmax(), 0] - 120 <= 120
+
+
+def test_a_validation_set_is_the_same_every_time(data):
+    spec = ValidationSpec("held", "rain", "photos", heavy=1.0)
+    first, again = build_validation(spec, data), build_validation(spec, data)
+    assert np.array_equal(first[0].degraded, again[0].degraded)
+    assert not np.array_equal(first[0].degraded, first[0].clean)
+    (pair,) = build_validation(dataclasses.replace(spec, kind="pairs", path="pairs"), data)
+    assert pair.name == "b"
