@@ -18,15 +18,43 @@ class RecipeError(ValueError):
     """A recipe that cannot be followed; the message names file, place and cause."""
 
 
+KINDS = ("adam", "muon")
+SCHEDULES = ("cosine", "linear")
+
+
 @dataclass(frozen=True)
 class Optimiser:
-    """Set up Adam (0.9, 0.999), the clipping of the gradient's norm and the moving average of the weights."""
+    """Set up the optimiser, its schedule, the clipping of the gradient's norm and the moving average of the weights.
 
+    kind: "adam", or "muon" for dense convolutions with Adam for the rest; see optimisers.py.
+    peak_rate, final_rate: the highest rate, and the one at the end.
+    schedule: "cosine" falls from the beginning; "linear" stays at the peak for the part `flat` of the run, then falls.
+    warmup_steps: rise to the peak over so many steps, a tenth of the run at most.
+    adam_rate_ratio: Adam's rate beside Muon's, as a multiple. adam_beta2: the decay of Adam's second moment.
+    momentum: Muon's, in Nesterov's form.
+    weight_decay: decoupled, of dense convolutions only, in each step a part `rate · weight_decay`.
+    average_decay: of the moving average that is validated and shipped.
+    """
+
+    kind: str = "adam"
     peak_rate: float = 2e-4
     final_rate: float = 1e-6
+    schedule: str = "cosine"
+    flat: float = 0.3
     warmup_steps: int = 300
+    adam_rate_ratio: float = 1.0
+    momentum: float = 0.95
+    adam_beta2: float = 0.999
+    weight_decay: float = 0.0
     clip_norm: float = 1.0
     average_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        for name, known in (("kind", KINDS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r} in [optimiser]; it must be one of {', '.join(known)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,9 @@ class Recipe:
     decibel_weight: how much decibel_loss counts beside the authors' loss.
     calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew; 0 trains with the
         statistics of the weights it begins from and keeps them.
+    freeze_statistics: the part of the run after which training goes on from the averaged weights with statistics
+        estimated for them, as they are at run time, and no batch's own. Weights that never met them can explode on
+        tiles unlike any batch, such as smooth skies. 1 never does.
     """
 
     task: str
@@ -62,6 +93,7 @@ class Recipe:
     seed: int = 0
     decibel_weight: float = 0.0
     calibration_crops: int = 400
+    freeze_statistics: float = 1.0
 
     @property
     def largest_side(self) -> int:

@@ -9,11 +9,19 @@ from collections.abc import Sequence
 from model.training.recipe import Optimiser, Phase
 
 
-def learning_rate(optimiser: Optimiser, step: int, progress: float) -> float:
-    """Rise linearly over the warm-up steps, then fall by a half cosine from peak_rate to final_rate at progress 1."""
-    fall = 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-    rate = optimiser.final_rate + (optimiser.peak_rate - optimiser.final_rate) * fall
-    return rate * min(1.0, (step + 1) / (optimiser.warmup_steps + 1))
+def learning_rate(optimiser: Optimiser, step: int, progress: float, steps: int | None = None) -> float:
+    """Return the rate of a step: a linear rise over the warm-up, times the schedule's fall to final_rate at progress 1.
+
+    steps: of the whole run, where they are known: a warm-up takes a tenth of them at most.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if optimiser.schedule == "cosine":
+        height = 0.5 * (1 + math.cos(math.pi * progress))
+    else:
+        height = min(1.0, (1 - progress) / (1 - optimiser.flat)) if optimiser.flat < 1 else 1.0
+    rate = optimiser.final_rate + (optimiser.peak_rate - optimiser.final_rate) * height
+    warmup = optimiser.warmup_steps if steps is None else min(optimiser.warmup_steps, steps // 10)
+    return rate * min(1.0, (step + 1) / (warmup + 1))
 
 
 def phase_at(phases: Sequence[Phase], progress: float) -> Phase:

@@ -3,7 +3,8 @@
 Knows nothing of recipes or data. One safetensors file, so that resuming runs no pickle.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -13,32 +14,36 @@ from torch import nn
 
 from model.checkpoints.checkpoint import WeightsError, write_atomically
 from model.training.averaging import MovingAverage
+from model.training.optimisers import Optimisers
 
 
 @dataclass
 class Counters:
-    """Count what a run has done: steps, steps skipped as not finite, seconds spent, best validation PSNR in dB."""
+    """Count what a run has done: steps, steps skipped as not finite, seconds spent, best validation PSNR in dB.
+
+    frozen: whether the BatchNorm statistics are fixed by now.
+    """
 
     step: int = 0
     skipped: int = 0
     elapsed_seconds: float = 0.0
     best_psnr: float = 0.0
+    frozen: bool = False
 
 
 def save_state(
-    path: Path, network: nn.Module, average: MovingAverage, adam: torch.optim.Adam, counters: Counters, recipe: str
+    path: Path, network: nn.Module, average: MovingAverage, optimisers: Optimisers, counters: Counters, recipe: str
 ) -> None:
     """Write the state whole or not at all; recipe is a fingerprint that must match on resuming."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.values.items()}
-    for name, value in network.named_parameters():
-        tensors |= {f"adam.{name}.{key}": moment for key, moment in adam.state.get(value, {}).items()}
+    tensors |= {f"optimiser.{name}": value for name, value in optimisers.state().items()}
     metadata = {key: repr(value) for key, value in asdict(counters).items()} | {"recipe": recipe}
     write_atomically(path, save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata))
 
 
-def load_state(path: Path, network: nn.Module, average: MovingAverage, adam: torch.optim.Adam, recipe: str) -> Counters:
-    """Fill network, average and optimiser from a state; raises WeightsError naming the file and the cause."""
+def load_state(path: Path, network: nn.Module, average: MovingAverage, optimisers: Optimisers, recipe: str) -> Counters:
+    """Fill network, average and optimisers from a state; raises WeightsError naming the file and the cause."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -54,11 +59,8 @@ def load_state(path: Path, network: nn.Module, average: MovingAverage, adam: tor
     network.load_state_dict(part("network."))
     for name, value in part("average.").items():
         average.values[name].copy_(value)
-    for name, parameter in network.named_parameters():
-        if moments := part(f"adam.{name}."):
-            adam.state[parameter] = {
-                key: value.clone() if key == "step" else torch.empty_like(parameter).copy_(value)
-                for key, value in moments.items()
-            }
-    kinds = {"step": int, "skipped": int, "elapsed_seconds": float, "best_psnr": float}
-    return Counters(**{key: kind(metadata[key]) for key, kind in kinds.items()})
+    optimisers.load_state(part("optimiser."))
+    return Counters(**{field.name: _KINDS[field.type](metadata[field.name]) for field in fields(Counters)})
+
+
+_KINDS: dict[object, Callable[[str], int | float | bool]] = {int: int, float: float, bool: lambda text: text == "True"}

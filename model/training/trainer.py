@@ -1,7 +1,8 @@
 """The training loop: batches in, a folder with state and weights out.
 
 Knows nothing of terminals or signals: it reports through a function and asks another whether to stop. In the folder lie
-`state.safetensors` (to resume), `latest.safetensors` and `best.safetensors` (averaged weights, ready to serve).
+`state.safetensors` (to resume), `latest.safetensors` and `best.safetensors` (averaged weights, ready to serve) and
+`progress.jsonl` (a line a step, another for each validation).
 """
 
 import copy
@@ -9,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import nan
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from model.inference.runner import TileRunner, resolve_device, resolve_precision
 from model.network.network import DMSR
 from model.training.averaging import MovingAverage, estimate_statistics
 from model.training.losses import decibel_loss, dual_domain_loss
+from model.training.optimisers import Optimisers
+from model.training.progress import Progress, ProgressLog
 from model.training.recipe import Phase, Recipe
 from model.training.schedule import averaging_decay, learning_rate, phase_at
 from model.training.state import Counters, load_state, save_state
@@ -35,18 +38,6 @@ CALIBRATION_STEP = 2**40
 """Batches for the BatchNorm statistics are numbered from here, so that none of them is ever trained on."""
 
 MOST_SKIPS_IN_A_ROW = 50
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Tell how far a run is after a step, the loss and rate of that step, and the scores if it was validated."""
-
-    counters: Counters
-    fraction: float
-    loss: float
-    rate: float
-    phase: Phase
-    reports: Mapping[str, Report] | None = None
 
 
 class Trainer:
@@ -84,22 +75,26 @@ class Trainer:
             network.load_state_dict(load_checkpoint(init)[0].state_dict())
         # On a CPU without AMX channels last makes a step 1.15 s instead of 1.47; torch.compile saves nothing there.
         self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.network.train(recipe.calibration_crops > 0)
         if not recipe.calibration_crops and init is None:
             raise ValueError(
                 "the recipe's calibration_crops = 0 keeps the statistics of weights: name some with --init"
             )
         self.average = MovingAverage(self.network)
-        self.adam = torch.optim.Adam(self.network.parameters(), fused=True)
+        self.optimisers = Optimisers(self.network, recipe.optimiser)
         self.counters = Counters()
         self.fingerprint = hashlib.sha256(repr(recipe).encode()).hexdigest()
         if self.state_path.exists():
-            self.counters = load_state(self.state_path, self.network, self.average, self.adam, self.fingerprint)
+            self.counters = load_state(self.state_path, self.network, self.average, self.optimisers, self.fingerprint)
+        self.network.train(bool(recipe.calibration_crops) and not self.counters.frozen)
 
     @property
     def state_path(self) -> Path:
         """Return where the run's state lies."""
         return self.folder / "state.safetensors"
+
+    @property
+    def _steps(self) -> int | None:
+        return self.recipe.steps if self.minutes is None else None
 
     def fraction(self, step: int) -> float:
         """Return the part of the run that is over before a step, from 0 to 1."""
@@ -115,14 +110,22 @@ class Trainer:
         counters, skips_in_a_row = self.counters, 0
         saved = validated = counters.elapsed_seconds
         progress = Progress(counters, self.fraction(counters.step), nan, nan, self.recipe.phases[-1])
+
+        def validate(progress: Progress) -> None:
+            progress = replace(progress, reports=self.validate())
+            log.add(progress)
+            report(progress)
+
         # One batch ahead in a thread: drawing takes 2% of a step on two cores, but would starve a GPU.
-        with ThreadPoolExecutor(1, "batches") as pool:
+        with ThreadPoolExecutor(1, "batches") as pool, ProgressLog(self.folder, counters.step) as log:
             upcoming = pool.submit(self._draw, counters.step)
             while (fraction := self.fraction(counters.step)) < 1 and not stop():
                 began = time.monotonic()
+                if fraction >= self.recipe.freeze_statistics and not counters.frozen:
+                    self._freeze_statistics()
                 phase, images = upcoming.result()
                 upcoming = pool.submit(self._draw, counters.step + 1)
-                rate = learning_rate(self.recipe.optimiser, counters.step, fraction)
+                rate = learning_rate(self.recipe.optimiser, counters.step, fraction, self._steps)
                 loss, finite = self._step(*images, rate)
                 skips_in_a_row = 0 if finite else skips_in_a_row + 1
                 if skips_in_a_row > MOST_SKIPS_IN_A_ROW:
@@ -131,28 +134,39 @@ class Trainer:
                 counters.skipped += not finite
                 counters.elapsed_seconds += time.monotonic() - began
                 progress = Progress(counters, self.fraction(counters.step), loss, rate, phase)
+                log.add(progress)
                 report(progress)
                 if counters.elapsed_seconds - validated > 60 * self.validate_minutes:
                     saved = validated = counters.elapsed_seconds
                     self.save()
-                    report(replace(progress, reports=self.validate()))
+                    validate(progress)
                 elif counters.elapsed_seconds - saved > 60 * self.save_minutes:
                     saved = counters.elapsed_seconds
                     self.save()
-        self.save()
-        if progress.fraction >= 1:
-            report(replace(progress, reports=self.validate()))
+            self.save()
+            if progress.fraction >= 1:
+                validate(progress)
 
     def save(self) -> None:
         """Write the run's state."""
-        save_state(self.state_path, self.network, self.average, self.adam, self.counters, self.fingerprint)
+        save_state(self.state_path, self.network, self.average, self.optimisers, self.counters, self.fingerprint)
 
     def averaged(self) -> DMSR:
         """Copy the network with averaged weights and BatchNorm statistics of its own, in eval mode."""
         network = copy.deepcopy(self.network)
         self.average.copy_to(network)
-        if not self.recipe.calibration_crops:
-            return network
+        if self.recipe.calibration_crops and not self.counters.frozen:
+            self._calibrate(network)
+        return network
+
+    def _freeze_statistics(self) -> None:
+        """Go on from the averaged weights, with BatchNorm statistics estimated for them that stay as they are."""
+        self.average.copy_to(self.network)
+        self._calibrate(self.network)
+        self.counters.frozen = True
+
+    def _calibrate(self, network: DMSR) -> None:
+        """Estimate BatchNorm statistics over crops of the tile's size, which leaves the network in eval mode."""
         size, per_batch = self.recipe.tile, 4
         batches = (
             self._to_device(self.mixture.batch(CALIBRATION_STEP + index, per_batch, size)[0])
@@ -160,7 +174,6 @@ class Trainer:
         )
         with self._autocast():
             estimate_statistics(network, batches)
-        return network
 
     def validate(self) -> dict[str, Report]:
         """Score the averaged weights on every validation set and write them as latest and, if they are, as best."""
@@ -181,20 +194,18 @@ class Trainer:
         return phase, self.mixture.batch(step, phase.batch, phase.crop)
 
     def _step(self, degraded: Picture, clean: Picture, rate: float) -> tuple[float, bool]:
-        for group in self.adam.param_groups:
-            group["lr"] = rate
         x, target = self._to_device(degraded), self._to_device(clean)
         with self._autocast():
             outputs = self.network(x)
         loss = dual_domain_loss(outputs, target)
         if self.recipe.decibel_weight:
             loss = loss + self.recipe.decibel_weight * decibel_loss(outputs, target)
-        self.adam.zero_grad(set_to_none=True)
+        self.optimisers.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
         finite = bool(torch.isfinite(norm))
         if finite:
-            self.adam.step()
+            self.optimisers.step(rate)
             self.average.update(self.network, averaging_decay(self.recipe.optimiser.average_decay, self.counters.step))
         return loss.item(), finite
 

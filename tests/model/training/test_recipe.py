@@ -65,6 +65,12 @@ def test_a_small_recipe_has_sensible_defaults(tmp_path):
         ("share = 1", "share = 0", "shares above zero"),
         ("width = 4", "width = 5", "width is 5"),
         ("[[phase]]", "[[phase]]\ncrop = 64\nbatch = 1\n[[phase]]", "each `until` greater"),
+        (
+            "[[phase]]",
+            '[optimiser]\nkind = "sgd"\n[[phase]]',
+            "kind is 'sgd' in .optimiser.; it must be one of adam, muon",
+        ),
+        ("[[phase]]", '[optimiser]\nschedule = "step"\n[[phase]]', "schedule is 'step'"),
         ("task =", "task", "recipe.toml: "),
     ],
 )

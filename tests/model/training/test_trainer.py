@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -51,10 +52,16 @@ def run(recipe, mixture, folder, stop_at=None, **kwargs):
     return trainer
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(recipe, mixture, tmp_path):
-    """Through a change of phase: weights, BatchNorm, average, both Adam moments, and what would be shipped."""
+@pytest.mark.parametrize("stops", [(2,), (5,), (2, 5)], ids=str)
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(recipe, mixture, tmp_path, kind, stops):
+    """Through a change of phase and the freezing of statistics: weights, BatchNorm, average, every moment, and what
+    would be shipped."""
+    optimiser = dataclasses.replace(recipe.optimiser, kind=kind, schedule="linear")
+    recipe = dataclasses.replace(recipe, optimiser=optimiser, freeze_statistics=0.6)
     run(recipe, mixture, tmp_path / "whole")
-    run(recipe, mixture, tmp_path / "parts", stop_at=2)
+    for stop in stops:
+        run(recipe, mixture, tmp_path / "parts", stop_at=stop)
     assert not (tmp_path / "parts" / "latest.safetensors").exists()
     resumed = run(recipe, mixture, tmp_path / "parts")
     assert resumed.counters.step == 6
@@ -112,6 +119,35 @@ def test_without_calibration_the_statistics_of_the_given_weights_are_kept(recipe
 def test_without_calibration_there_must_be_weights_to_begin_from(recipe, mixture, tmp_path):
     with pytest.raises(ValueError, match="name some with --init"):
         run(dataclasses.replace(recipe, calibration_crops=0), mixture, tmp_path)
+
+
+def test_from_the_freezing_on_statistics_stay_and_belong_to_the_averaged_weights(recipe, mixture, tmp_path):
+    frozen = dataclasses.replace(recipe, freeze_statistics=0.5)
+    at_the_freezing = run(frozen, mixture, tmp_path, stop_at=4)
+    assert at_the_freezing.counters.frozen
+    assert not at_the_freezing.network.training
+    statistics = {k: v.clone() for k, v in at_the_freezing.network.state_dict().items() if "running" in k}
+    run(frozen, mixture, tmp_path)
+    shipped = load_file(tmp_path / "latest.safetensors")
+    assert statistics
+    assert all(torch.equal(value, shipped[key]) for key, value in statistics.items())
+    before = run(recipe, mixture, tmp_path / "never", stop_at=4)
+    assert before.network.training
+
+
+def test_progress_is_a_line_a_step_and_lost_steps_are_taken_back(recipe, mixture, photos, tmp_path):
+    """A run killed after its last save goes on from there, and its file says so once."""
+    trainer = Trainer(recipe, mixture, {"held": photos}, tmp_path, device="cpu", precision="fp32")
+    trainer.run(lambda _: None, lambda: trainer.counters.step == 3)
+    with (tmp_path / "progress.jsonl").open("a") as file:
+        file.write('{"step": 4, "loss": 9}\n{"step": 5, "lo')
+    trainer = Trainer(recipe, mixture, {"held": photos}, tmp_path, device="cpu", precision="fp32")
+    trainer.run(lambda _: None)
+    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert all(line["loss"] < 9 and line["rate"] > 0 for line in lines if "loss" in line)
+    assert lines[-1]["step"] == 6
+    assert lines[-1]["scores"]["held"].keys() == {"psnr_y", "input_psnr_y", "worse"}
 
 
 def test_the_weights_say_how_they_are_to_be_tiled(recipe, mixture, tmp_path):

@@ -1,0 +1,116 @@
+"""The optimisers a recipe can name, behind one face: Adam for all, or Muon for matrices and Adam for the rest.
+
+Knows nothing of schedules, files or losses.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.training.recipe import Optimiser
+
+NEWTON_SCHULZ_STEPS = 5
+FEWEST_CHANNELS = 4
+"""A convolution that reads or writes a picture, with 3 channels on one side, is no matrix worth orthogonalising."""
+
+
+class Optimisers:
+    """Update a network's parameters as a recipe's [optimiser] says.
+
+    Muon (Jordan 2024; scaled to Adam's size as by Liu et al., arXiv 2502.16982) orthogonalises the update of each dense
+    convolution's weight, seen as a matrix (out, in·k·k): 92% of the parameters. Adam updates biases, norms, depthwise
+    kernels and the convolutions at the picture's own channels.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Optimiser) -> None:
+        self._recipe = recipe
+        self._names = {parameter: name for name, parameter in network.named_parameters()}
+        dense = list(_dense(network))
+        rest = set(self._names) - set(dense)
+        groups: list[dict[str, Any]] = [{"params": [p for p in self._names if p in rest], "weight_decay": 0.0}]
+        self._matrices: dict[nn.Parameter, nn.Parameter] = {}
+        self._muon: torch.optim.Muon | None = None
+        if recipe.kind == "muon":
+            # A matrix is a parameter of its own that shares its memory with the weight.
+            self._matrices = {weight: nn.Parameter(_as_matrix(weight.detach(), weight)) for weight in dense}
+            self._muon = torch.optim.Muon(
+                self._matrices.values(),
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                ns_steps=NEWTON_SCHULZ_STEPS,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        else:
+            groups.append({"params": dense, "weight_decay": recipe.weight_decay})
+        self._adam = torch.optim.AdamW(groups, betas=(0.9, recipe.adam_beta2), fused=True)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._names:
+            parameter.grad = None
+
+    def step(self, rate: float) -> None:
+        """Update every parameter from its gradient at a rate, Muon's; Adam's is the recipe's multiple of it."""
+        adam_rate = rate * self._recipe.adam_rate_ratio
+        for group in self._adam.param_groups:
+            group["lr"] = adam_rate
+        self._adam.step()
+        if self._muon is None:
+            return
+        for group in self._muon.param_groups:
+            group["lr"] = rate
+        for weight, matrix in self._matrices.items():
+            matrix.grad = None if weight.grad is None else _as_matrix(weight.grad, weight)
+        self._muon.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that the next steps depend on, as tensors by parameter's name and moment."""
+        return {
+            f"{kind}.{name}.{key}": value
+            for kind, name, optimiser, parameter in self._owners()
+            for key, value in optimiser.state.get(parameter, {}).items()
+        }
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state` gave, onto the parameters' devices; a parameter without moments begins anew."""
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            owner, _, moment = key.rpartition(".")
+            moments.setdefault(owner, {})[moment] = value
+        for kind, name, optimiser, parameter in self._owners():
+            if mine := moments.get(f"{kind}.{name}"):
+                optimiser.state[parameter] = {
+                    # A fused step counter must lie on the parameter's device, moments as the parameter does.
+                    key: value.to(parameter.device, copy=True)
+                    if value.ndim == 0
+                    else torch.empty_like(parameter).copy_(value)
+                    for key, value in mine.items()
+                }
+
+    def _owners(self) -> Iterator[tuple[str, str, torch.optim.Optimizer, Tensor]]:
+        for parameter, name in self._names.items():
+            if self._muon is not None and parameter in self._matrices:
+                yield "muon", name, self._muon, self._matrices[parameter]
+            else:
+                yield "adam", name, self._adam, parameter
+
+
+def _dense(network: nn.Module) -> Iterator[nn.Parameter]:
+    for module in network.modules():
+        if (
+            isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+            and module.groups == 1
+            and min(module.in_channels, module.out_channels) >= FEWEST_CHANNELS
+        ):
+            yield module.weight
+
+
+def _as_matrix(values: Tensor, weight: nn.Parameter) -> Tensor:
+    """Give a weight's values or gradient, (out, in, k, k), as a matrix (out, k·k·in) in the weight's order of columns.
+
+    The order of columns means nothing to Muon; in the order of memory, the matrix of the values is a view of them.
+    """
+    channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+    return (values.permute(0, 2, 3, 1) if channels_last else values).flatten(1)
