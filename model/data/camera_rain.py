@@ -31,7 +31,7 @@ class Drops:
     """Describe drops of one distance and shape: a line as long as the fall in one exposure, as wide as the drop.
 
     distance: 0–1; where the scene is nearer than this, it hides the drops.
-    coverage: summed area of the drops over that of the picture, 0.015–0.5 (RainTrainL has about 0.1).
+    coverage: summed area of the drops over that of the picture, 0.02–0.9 (RainTrainL: about 0.1).
     length: of the fall during the exposure, from 0 (flash, snow) to 40 radii (Garg and Nayar: streaks at 1/60 s).
     radius: half the width; of a drop out of focus, the circle of confusion.
     angle: degrees from the vertical, −50–50. tumble: how much it differs between drops; flakes 90, streaks 1–5.
@@ -65,7 +65,8 @@ class CameraRain:
     light: what drops refract, RGB, 0.35–1.05: an overcast sky by day, lamps at night.
     flicker: how uneven that light is over the scene, 0–0.7; high near lamps.
     horizon: how far depth follows the height in the scene, 0–1; the rest is smooth random relief.
-    veil: extinction over the whole depth, 0–1.6; distant drops no longer seen one by one (0.6–1.8 in RESIDE's haze).
+    veil: extinction over the whole depth, 0–0.8: distant drops no longer seen one by one. RESIDE's haze has up to 1.8;
+        more than half of that would be haze, which is another task.
     """
 
     layers: tuple[Drops, ...]
@@ -83,11 +84,13 @@ def sample_camera_rain(rng: np.random.Generator, scale: float | None = None) -> 
     # One shutter for all: the fall in one exposure, in widths of a drop.
     fall = {"streaks": (8, 40), "dashes": (1.5, 6), "flakes": (0, 1.5), "discs": (0, 1.5)}[kind]
     fall = float(rng.uniform(*fall))
-    layers = [_common(rng, kind, scale, wind, fall) for _ in range(rng.integers(1, 4))]
+    total = np.exp(rng.uniform(np.log(0.06), np.log(0.9))) * (1 if kind in ("streaks", "dashes") else 0.6)
+    shares = rng.dirichlet(np.full(int(rng.integers(1, 5)), 2.0)) * total
+    layers = [_common(rng, kind, scale, wind, fall, share) for share in shares]
     if rng.random() < 0.3:
         layers.append(_near(rng, scale, wind, fall))
     if rng.random() < 0.2 and kind != "discs":
-        layers.append(_common(rng, "discs", scale, wind, rng.uniform(0, 1.5)))
+        layers.append(_common(rng, "discs", scale, wind, rng.uniform(0, 1.5), rng.uniform(0.02, 0.2)))
     if rng.random() < 0.2:
         layers.append(_splashes(rng, scale))
     night = rng.random() < 0.15
@@ -98,25 +101,25 @@ def sample_camera_rain(rng: np.random.Generator, scale: float | None = None) -> 
         light=tuple(float(value) for value in np.clip(grey + cast, 0.3, 1.1)),
         flicker=float(rng.uniform(0.3, 0.7) if night else rng.uniform(0, 0.3)),
         horizon=float(rng.uniform(0, 0.8)),
-        veil=float(rng.uniform(0.1, 1.6)) if rng.random() < 0.4 else 0.0,
+        veil=float(rng.uniform(0.05, 0.8)) if rng.random() < 0.4 else 0.0,
     )
 
 
-def _common(rng: np.random.Generator, kind: str, scale: float, wind: float, fall: float) -> Drops:
-    distance = rng.uniform(0, 0.9)
+def _common(rng: np.random.Generator, kind: str, scale: float, wind: float, fall: float, coverage: float) -> Drops:
+    distance = rng.uniform(0, 0.75)
     # A drop looks as large as it is near; the scale belongs to the middle of the scene.
     radius = max(0.45, scale / 2 * float(np.clip(0.6 / (distance + 0.25), 0.55, 1.8)) * rng.uniform(0.8, 1.25))
     streak = kind in ("streaks", "dashes")
     common = {
         "distance": float(distance),
-        "coverage": float(np.exp(rng.uniform(np.log(0.015), np.log(0.5 if streak else 0.25)))),
+        "coverage": float(coverage),
         "angle": float(wind + rng.normal(0, 3)),
     }
     if streak:
         return Drops(
             length=2 * radius * fall * rng.uniform(0.7, 1.3),
             radius=radius,
-            opacity=float(rng.uniform(0.12, 0.85)),
+            opacity=float(rng.uniform(0.2, 0.9)),
             softness=float(rng.uniform(0.6, 1.4)),
             tumble=float(rng.uniform(1, 5)),
             lens=float(rng.uniform(0, 0.4)),
@@ -137,7 +140,7 @@ def _common(rng: np.random.Generator, kind: str, scale: float, wind: float, fall
     return Drops(
         length=radius * rng.uniform(0, 1) * min(fall, 1),
         radius=radius,
-        opacity=float(rng.uniform(0.06, 0.6)),
+        opacity=float(rng.uniform(0.1, 0.6)),
         softness=float(rng.uniform(0.15, 0.7)),
         tumble=10.0,
         rim=float(rng.uniform(0, 0.6)),
@@ -246,7 +249,8 @@ def _shape(
     x = np.fft.fftfreq(columns, 1 / columns).astype(np.float32)[None, :]
     cosine, sine = np.float32(np.cos(np.deg2rad(angle))), np.float32(np.sin(np.deg2rad(angle)))
     along, across = np.abs(y * cosine + x * sine), x * cosine - y * sine
-    away = np.hypot(np.maximum(along - np.float32(length / 2), 0), across)
+    beyond = np.maximum(along - np.float32(length / 2), 0)
+    away = np.sqrt(beyond * beyond + across * across)
     edge = np.float32(radius)
     if drops.uneven:
         around = np.arctan2(across, y * cosine + x * sine)
