@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from model import Restorer
 from model.checkpoints.catalog import Catalog
-from model.data.degradation import Rain, RainLayer, add_rain
+from model.data.rain import Rain, RainLayer, add_rain
 
 WIDTH, HEIGHT = 480, 480
 SHOWER = Rain(

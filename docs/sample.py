@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from model.data.degradation import Rain, RainLayer, add_rain
+from model.data.rain import Rain, RainLayer, add_rain
 
 WIDTH, HEIGHT = 768, 512
 SCALE = 2  # drawn twice as large, so that edges come out smooth

@@ -40,7 +40,7 @@ HOMES = {
     "starlette": ["app.api", "app.main", "app.middleware"],
     "uvicorn": ["app.server"],
     "prometheus_client": ["app.telemetry.metrics"],
-    "PIL": ["app.imaging", "model.data.datasets", "model.inference.tiling"],
+    "PIL": ["app.imaging", "model.data", "model.inference.tiling"],
     "typer": ["app.cli"],
     "rich": ["app.cli"],
     "structlog": ["app.telemetry.logs", "app.main", "app.runners", "app.server", "app.middleware", "app.api"],

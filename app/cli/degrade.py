@@ -13,27 +13,54 @@ class Weather(StrEnum):
     """What to lay over a picture."""
 
     rain = "rain"
+    camera_rain = "camera-rain"
     haze = "haze"
 
 
 def degrade(
-    weather: Annotated[Weather, typer.Argument(help="rain or haze.")],
+    weather: Annotated[
+        Weather, typer.Argument(help="rain as benchmarks draw it, camera-rain as cameras see it, or haze.")
+    ],
     source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A folder for the PNG files.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed and file name give the same weather.")] = 0,
-    heavy: Annotated[float, typer.Option(min=0, max=1, help="The chance of dense rain.")] = 0.35,
+    heavy: Annotated[float, typer.Option(min=0, max=1, help="The chance of dense rain; for rain.")] = 0.35,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.5, max=200, help="Width of the common drops in pixels, for camera-rain; several for several rains."
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Send both through a camera (lens, noise, JPEG), for camera-rain, and write the dry picture here.",
+        ),
+    ] = None,
 ) -> None:
-    """Draw rain or haze over clean pictures, to test with; the parameters stand in model/data/degradation.py."""
+    """Draw rain or haze over clean pictures, to test with; the parameters stand in model/data.
+
+    The clean pictures are the target, but for camera-rain with --target: what JPEG and noise change is no rain.
+    """
     import zlib
 
     import numpy as np
 
-    from model.data.datasets import DatasetError, list_pictures, read_picture, write_picture
-    from model.data.degradation import add_haze, add_rain, sample_haze, sample_rain
+    from model.data.camera import sample_camera
+    from model.data.camera_rain import add_camera_rain, sample_camera_rain
+    from model.data.datasets import DatasetError, list_pictures
+    from model.data.haze import add_haze, sample_haze
+    from model.data.picture import read_picture, write_picture
+    from model.data.rain import add_rain, sample_rain
+
+    if (scale or target) and weather is not Weather.camera_rain:
+        fail("--scale and --target belong to camera-rain")
 
     try:
         paths = list_pictures(source) if source.is_dir() else [source]
-        output.mkdir(parents=True, exist_ok=True)
+        for folder in (output, target or output):
+            folder.mkdir(parents=True, exist_ok=True)
     except (DatasetError, OSError) as error:
         fail(str(error))
     failures = 0
@@ -43,8 +70,15 @@ def degrade(
             picture = read_picture(path)
             if weather is Weather.rain:
                 degraded = add_rain(picture, sample_rain(rng, heavy), rng)
-            else:
+            elif weather is Weather.haze:
                 degraded = add_haze(picture, sample_haze(rng), rng)
+            else:
+                degraded = picture
+                for width in scale or [None]:
+                    degraded = add_camera_rain(degraded, sample_camera_rain(rng, width), rng)
+                if target:
+                    degraded, dry = sample_camera(rng).take((degraded, picture), rng)
+                    write_picture(target / f"{path.stem}.png", dry)
             write_picture(output / f"{path.stem}.png", degraded)
         except OSError as error:
             failures += 1

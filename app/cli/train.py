@@ -29,9 +29,10 @@ def train(
 
     try:
         plan = Recipe.load(recipe)
+        mixture = build_mixture(plan.sources, data, side=plan.largest_side, seed=plan.seed)
         trainer = Trainer(
             plan,
-            build_mixture(plan.sources, data, side=plan.largest_side, seed=plan.seed),
+            mixture,
             {spec.name: build_validation(spec, data) for spec in plan.validations},
             run,
             device=device,
@@ -43,6 +44,11 @@ def train(
         )
     except (RecipeError, DatasetError, WeightsError, ValueError) as error:
         fail(str(error))
+    for source in mixture.sources:
+        if source.left_out:
+            count, side = len(source.left_out), plan.largest_side
+            total = len(source.pairs) + count
+            typer.echo(f"{source.name}: {count} of {total} pictures left out, smaller than {side} × {side}")
     if trainer.counters.step:
         typer.echo(f"{run}: going on from step {trainer.counters.step}")
     with stop_on_signals() as stopped, TrainDisplay() as display:

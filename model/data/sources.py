@@ -3,7 +3,7 @@
 Knows nothing of the network. The kinds of source:
 
 * `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
-* `rain`, `haze`: clean photos degraded anew for every sample
+* `rain`, `camera_rain`, `haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
 """
@@ -15,20 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.datasets import (
-    Corner,
-    Degrade,
-    Mixture,
-    Pair,
-    Source,
-    load_clean,
-    load_pairs,
-    load_side_by_side,
-    random_box,
-)
-from model.data.degradation import Picture, add_haze, add_rain, draw_markings, sample_haze, sample_rain
+from model.data.camera import sample_camera
+from model.data.camera_rain import add_camera_rain, sample_camera_rain
+from model.data.datasets import DatasetError, Pair, load_clean, load_pairs, load_side_by_side
+from model.data.drawings import draw_markings
+from model.data.fields import WHOLE, Corner
+from model.data.haze import add_haze, sample_haze
+from model.data.mixture import Degrade, Mixture, Source, random_box
+from model.data.picture import Picture
+from model.data.rain import add_rain, sample_rain
 
 VALIDATION_SEED = 20_231_123
+
+PAIRED = {"pairs": load_pairs, "side_by_side": load_side_by_side}
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class SourceSpec:
     datasets.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
     heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene. shrink: the chance that
     clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
+    zoom: the range of the factor by which samples are resized, as [0.5, 3]. zoomed: the chance that a sample is.
+    grey: the chance that a sample has no colour. camera: the chance that both its pictures go through a camera's chain.
     """
 
     kind: str
@@ -51,6 +52,17 @@ class SourceSpec:
     heavy: float = 0.35
     markings: float = 0.0
     shrink: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    zoomed: float = 1.0
+    grey: float = 0.0
+    camera: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (len(self.zoom) == 2 and 0 < self.zoom[0] <= self.zoom[1]):
+            raise ValueError(f"zoom is {list(self.zoom)}; it must be [smallest, largest] factor, both above zero")
+        for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -68,33 +80,41 @@ class ValidationSpec:
 def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: int) -> Mixture:
     """Load every source from the data folder; raises DatasetError, ValueError for an unknown kind.
 
-    side: of the largest crop that will be drawn, in pixels.
+    side: of the largest crop that will be drawn, in pixels. Smaller pictures are left out; a source that has no other
+        is an error.
     """
     # Several sources share the same photos; each folder is decoded once.
-    photos = functools.cache(lambda path, take, exclude: load_clean(data / path, take, side, exclude))
+    photos = functools.cache(lambda path, take, exclude: load_clean(data / path, take, exclude))
     return Mixture([_source(spec, data, side, photos) for spec in specs], seed)
 
 
 def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
     """Load one validation set; the same spec gives the same pictures."""
-    if spec.kind == "pairs":
-        return load_pairs(data / spec.path, spec.take)
+    if spec.kind in PAIRED:
+        return PAIRED[spec.kind](data / spec.path, spec.take)
     degrade = _degrade(spec.kind, spec.heavy, spec.markings)
     pairs = load_clean(data / spec.path, spec.take)
     rng = np.random.default_rng(VALIDATION_SEED)
-    return [Pair(pair.name, *degrade(pair.clean, rng, (0, 1, 0, 1))) for pair in pairs]
+    return [Pair(pair.name, *degrade(pair.clean, rng, WHOLE)) for pair in pairs]
 
 
 def _source(spec: SourceSpec, data: Path, side: int, load_photos: Callable[..., list[Pair]]) -> Source:
     name = f"{spec.kind} {', '.join(spec.path)}"
-    if spec.kind in ("pairs", "side_by_side"):
-        load = load_pairs if spec.kind == "pairs" else load_side_by_side
-        return Source(name, spec.share, [pair for path in spec.path for pair in load(data / path, spec.take, side)])
-    photos = [pair for path in spec.path for pair in load_photos(path, spec.take, spec.exclude)]
-    if spec.kind == "layers":
-        rainy = [pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take, side)]
-        return Source(name, spec.share, photos, lift_rain(rainy))
-    return Source(name, spec.share, photos, _degrade(spec.kind, spec.heavy, spec.markings), spec.shrink)
+    degrade = None
+    if spec.kind in PAIRED:
+        pairs = [pair for path in spec.path for pair in PAIRED[spec.kind](data / path, spec.take)]
+    else:
+        pairs = [pair for path in spec.path for pair in load_photos(path, spec.take, spec.exclude)]
+        if spec.kind == "layers":
+            degrade = lift_rain([pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take)])
+        else:
+            degrade = _degrade(spec.kind, spec.heavy, spec.markings)
+    large = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side]
+    if not large:
+        raise DatasetError(f"{name}: none of {len(pairs)} pictures has {side} × {side} pixels, the largest crop")
+    left_out = tuple(pair.name for pair in pairs if min(pair.clean.shape[:2]) < side)
+    options = (spec.shrink, spec.zoom, spec.zoomed, spec.grey, spec.camera)
+    return Source(name, spec.share, large, degrade, *options, left_out=left_out)
 
 
 def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
@@ -103,12 +123,17 @@ def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
             clean = draw_markings(clean, rng)
         if kind == "rain":
             return add_rain(clean, sample_rain(rng, heavy), rng), clean
+        if kind == "camera_rain":
+            rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
+            degraded, clean = sample_camera(rng).take((rainy, clean), rng)
+            return degraded, clean
         if kind == "haze":
-            return add_haze(clean, sample_haze(rng), rng, place[:2], place[2:]), clean
+            return add_haze(clean, sample_haze(rng), rng, place), clean
         return clean, clean
 
-    if kind not in ("rain", "haze", "clean"):
-        raise ValueError(f"kind is {kind!r}; it must be pairs, side_by_side, rain, haze, layers or clean")
+    kinds = ("rain", "camera_rain", "haze", "clean")
+    if kind not in kinds:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
     return degrade
 
 
@@ -117,9 +142,13 @@ def lift_rain(rainy: Sequence[Pair]) -> Degrade:
 
     def degrade(clean: Picture, rng: np.random.Generator, _: Corner) -> tuple[Picture, Picture]:
         pair = rainy[rng.integers(len(rainy))]
-        box, _ = random_box(pair.clean, clean.shape[:2], rng)
+        missing = [max(0, need - has) for need, has in zip(clean.shape[:2], pair.clean.shape[:2], strict=True)]
+        shape = clean.shape[0] - missing[0], clean.shape[1] - missing[1]
+        box, _ = random_box(pair.clean, shape, rng)
         # Streaks are grey; where the photo below is near white they are cut short in all channels but the darkest.
         layer = (pair.degraded[box].astype(np.int16) - pair.clean[box]).max(axis=2, keepdims=True)
+        # A sample that is shrunk afterwards may be larger than the rain: the rain goes on mirrored.
+        layer = np.pad(layer, ((0, missing[0]), (0, missing[1]), (0, 0)), "symmetric")
         if rng.random() < 0.5:
             layer = layer[:, ::-1]
         strength = rng.uniform(0.6, 1.2)

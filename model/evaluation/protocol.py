@@ -10,7 +10,7 @@ from math import isfinite, isnan, nan
 import numpy as np
 
 from model.data.datasets import Pair
-from model.data.degradation import Picture
+from model.data.picture import Picture
 from model.evaluation.metrics import luma, psnr, ssim
 from model.evaluation.tile_steps import tile_step_growth
 from model.inference.tiling import TilePlan

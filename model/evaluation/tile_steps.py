@@ -12,7 +12,7 @@ from math import nan
 
 import numpy as np
 
-from model.data.degradation import Picture
+from model.data.picture import Picture
 from model.evaluation.metrics import luma
 from model.inference.tiling import TilePlan
 

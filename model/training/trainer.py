@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from model.data.datasets import Mixture, Pair
-from model.data.degradation import Picture
+from model.data.datasets import Pair
+from model.data.mixture import Mixture
+from model.data.picture import Picture
 from model.evaluation.protocol import Report, evaluate
 from model.inference.cpu_threads import prepare
 from model.inference.restorer import Restorer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data.datasets import Pair
+from model.data.datasets import DatasetError, Pair
 from model.data.sources import SourceSpec, ValidationSpec, build_mixture, build_validation, lift_rain
 
 
@@ -34,6 +34,7 @@ def mixture(data, kind, path, **options):
         {"kind": "pairs", "path": "pairs"},
         {"kind": "side_by_side", "path": "both"},
         {"kind": "rain", "path": "photos", "heavy": 1.0},
+        {"kind": "camera_rain", "path": "photos"},
         {"kind": "haze", "path": "photos"},
         {"kind": "layers", "path": "photos", "layers": ("pairs",)},
     ],
@@ -56,6 +57,36 @@ def test_an_unknown_kind_is_an_error(data):
         mixture(data, "snow", "photos")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"zoom": (3, 0.5)}, r"zoom is \[3, 0\.5\]"),
+        ({"zoom": (0, 2)}, "both above zero"),
+        ({"grey": 1.5}, "grey is 1.5; it is a chance"),
+    ],
+)
+def test_options_out_of_range_are_told(options, message):
+    with pytest.raises(ValueError, match=message):
+        SourceSpec("clean", ("photos",), share=1, **options)
+
+
+def test_pictures_smaller_than_a_crop_are_left_out_and_named(data):
+    spec = SourceSpec("clean", ("photos", "small"), share=1)
+    (data / "small").mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((96, 60, 3), np.uint8)).save(data / "small" / "s.png")
+    (source,) = build_mixture([spec], data, side=64, seed=0).sources
+    assert [pair.name for pair in source.pairs] == ["a"]
+    assert source.left_out == ("s",)
+    with pytest.raises(DatasetError, match="none of 1 pictures has 64 × 64 pixels"):
+        mixture(data, "clean", "small")
+
+
+def test_rain_lifted_from_a_small_picture_covers_a_large_one():
+    scene, photo = np.full((40, 64, 3), 50, np.uint8), np.full((90, 80, 3), 120, np.uint8)
+    rainy, _ = lift_rain([Pair("a", scene + np.uint8(80), scene)])(photo, np.random.default_rng(0), (0, 1, 0, 1))
+    assert (rainy > photo).all()
+
+
 def test_lifted_rain_is_the_difference_of_a_pair_on_another_photo():
     scene, photo = np.full((64, 64, 3), 50, np.uint8), np.full((64, 64, 3), 120, np.uint8)
     streak = np.zeros((64, 64, 1), np.uint8)
@@ -72,5 +103,6 @@ def test_a_validation_set_is_the_same_every_time(data):
     first, again = build_validation(spec, data), build_validation(spec, data)
     assert np.array_equal(first[0].degraded, again[0].degraded)
     assert not np.array_equal(first[0].degraded, first[0].clean)
-    (pair,) = build_validation(dataclasses.replace(spec, kind="pairs", path="pairs"), data)
-    assert pair.name == "b"
+    for kind, path, name in (("pairs", "pairs", "b"), ("side_by_side", "both", "c")):
+        (pair,) = build_validation(dataclasses.replace(spec, kind=kind, path=path), data)
+        assert pair.name == name

@@ -8,7 +8,9 @@ import pytest
 
 from model.checkpoints.catalog import Catalog
 from model.data.datasets import Pair
-from model.data.degradation import Haze, Rain, RainLayer, add_haze, add_rain, smooth_field
+from model.data.fields import WHOLE, Field
+from model.data.haze import Haze, add_haze
+from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.protocol import evaluate
 from model.inference.restorer import Restorer
 
@@ -20,7 +22,7 @@ def scene():
     height, width, horizon = 320, 416, 170
     y, x = np.mgrid[:height, :width].astype(np.float32)
     sky = np.float32([120, 160, 205]) + (y / horizon)[..., None] * np.float32([70, 50, 20])
-    grain = rng.normal(0, 9, (height, width)).astype(np.float32) + 50 * smooth_field(rng, (0, 1), (0, 1), height, width)
+    grain = rng.normal(0, 9, (height, width)).astype(np.float32) + 50 * Field.draw(rng).over(WHOLE, height, width)
     picture = np.where((y < horizon)[..., None], sky, np.float32([70, 95, 50]) + grain[..., None])
     depth = (y - horizon).clip(1)
     away = np.abs(x - width / 2) / depth

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from model.checkpoints.checkpoint import WeightsError, load_checkpoint
-from model.data.datasets import Mixture, Pair, Source
-from model.data.degradation import add_rain, sample_rain
+from model.data.datasets import Pair
+from model.data.mixture import Mixture, Source
+from model.data.rain import add_rain, sample_rain
 from model.data.sources import SourceSpec
 from model.network.config import DMSRConfig
 from model.training.recipe import Optimiser, Phase, Recipe
