@@ -12,7 +12,10 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe in TOML; model/training/recipes holds ours.")],
     data: Annotated[Path, typer.Option(help="The folder that the recipe's paths start from.")],
     run: Annotated[Path, typer.Option(help="The run's folder; one that holds a state is resumed.")],
-    init: Annotated[Path | None, typer.Option(help="Weights to begin from instead of random ones.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin from instead of random ones, of the same width; they may be shallower."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="End by wall time instead of the recipe's steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (bfloat16 where the device has it) or fp32.")] = "auto",

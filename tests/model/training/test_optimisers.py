@@ -35,7 +35,6 @@ def test_every_parameter_moves(network, kind):
     optimisers.step(1e-3)
     assert all(not torch.equal(value, before[name]) for name, value in values(network).items())
 
-
     """The update's singular values are nearly equal, and as large as the rate times 0.2·√max(rows, columns)."""
     weight = network.encoder_full[0].conv_in.weight
     before = weight.detach().clone()
