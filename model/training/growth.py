@@ -22,8 +22,8 @@ def begin_from(network: DMSR, weights: DMSR) -> None:
     ours, theirs = network.config, weights.config
     if ours.width != theirs.width or ours.depth < theirs.depth:
         raise ValueError(
-            f"weights of width {theirs.width} and depth {theirs.depth} cannot begin a network of width {ours.width} and "
-            f"depth {ours.depth}; the width must be the same, the depth no less"
+            f"weights of width {theirs.width} and depth {theirs.depth} cannot begin a network of width {ours.width} "
+            f"and depth {ours.depth}; the width must be the same, the depth no less"
         )
     state, given = network.state_dict(), weights.state_dict()
     for key, value in state.items():
