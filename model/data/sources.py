@@ -3,7 +3,7 @@
 Knows nothing of the network. The kinds of source:
 
 * `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
-* `rain`, `camera_rain`, `haze`: clean photos degraded anew for every sample
+* `rain`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
 """
@@ -20,7 +20,7 @@ from model.data.camera_rain import add_camera_rain, sample_camera_rain
 from model.data.datasets import DatasetError, Pair, load_clean, load_pairs, load_side_by_side
 from model.data.drawings import draw_markings
 from model.data.fields import WHOLE, Corner
-from model.data.haze import add_haze, sample_haze
+from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture
 from model.data.rain import add_rain, sample_rain
@@ -148,22 +148,26 @@ def _source(
 
 
 def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
+    def camera_rain(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
+        rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
+        rainy, clean = sample_camera(rng).take((rainy, clean), rng)
+        return rainy, clean
+
+    kinds: dict[str, Degrade] = {
+        "rain": lambda clean, rng, _: (add_rain(clean, sample_rain(rng, heavy), rng), clean),
+        "camera_rain": camera_rain,
+        "haze": lambda clean, rng, place: (add_haze(clean, sample_haze(rng), rng, place), clean),
+        "scene_haze": lambda clean, rng, place: (add_scene_haze(clean, sample_scene_haze(rng), rng, place), clean),
+        "clean": lambda clean, _rng, _place: (clean, clean),
+    }
+    if kind not in kinds:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
+
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         if rng.random() < markings:
             clean = draw_markings(clean, rng)
-        if kind == "rain":
-            return add_rain(clean, sample_rain(rng, heavy), rng), clean
-        if kind == "camera_rain":
-            rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
-            degraded, clean = sample_camera(rng).take((rainy, clean), rng)
-            return degraded, clean
-        if kind == "haze":
-            return add_haze(clean, sample_haze(rng), rng, place), clean
-        return clean, clean
+        return kinds[kind](clean, rng, place)
 
-    kinds = ("rain", "camera_rain", "haze", "clean")
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
     return degrade
 
 

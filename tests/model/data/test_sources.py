@@ -36,6 +36,7 @@ def mixture(data, kind, path, **options):
         {"kind": "rain", "path": "photos", "heavy": 1.0},
         {"kind": "camera_rain", "path": "photos"},
         {"kind": "haze", "path": "photos"},
+        {"kind": "scene_haze", "path": "photos"},
         {"kind": "layers", "path": "photos", "layers": ("pairs",)},
     ],
     ids=lambda source: source["kind"],
