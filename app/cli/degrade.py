@@ -15,11 +15,15 @@ class Weather(StrEnum):
     rain = "rain"
     camera_rain = "camera-rain"
     haze = "haze"
+    scene_haze = "scene-haze"
 
 
 def degrade(
     weather: Annotated[
-        Weather, typer.Argument(help="rain as benchmarks draw it, camera-rain as cameras see it, or haze.")
+        Weather,
+        typer.Argument(
+            help="rain as benchmarks draw it, camera-rain as cameras see it, haze, or scene-haze before objects."
+        ),
     ],
     source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A folder for the PNG files.")],
@@ -50,7 +54,7 @@ def degrade(
     from model.data.camera import sample_camera
     from model.data.camera_rain import add_camera_rain, sample_camera_rain
     from model.data.datasets import DatasetError, list_pictures
-    from model.data.haze import add_haze, sample_haze
+    from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
     from model.data.picture import read_picture, write_picture
     from model.data.rain import add_rain, sample_rain
 
@@ -72,6 +76,8 @@ def degrade(
                 degraded = add_rain(picture, sample_rain(rng, heavy), rng)
             elif weather is Weather.haze:
                 degraded = add_haze(picture, sample_haze(rng), rng)
+            elif weather is Weather.scene_haze:
+                degraded = add_scene_haze(picture, sample_scene_haze(rng), rng)
             else:
                 degraded = picture
                 for width in scale or [None]:

@@ -3,14 +3,14 @@
 Knows nothing of the network. The kinds of source:
 
 * `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
-* `rain`, `camera_rain`, `haze`: clean photos degraded anew for every sample
+* `rain`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ from model.data.camera_rain import add_camera_rain, sample_camera_rain
 from model.data.datasets import DatasetError, Pair, load_clean, load_pairs, load_side_by_side
 from model.data.drawings import draw_markings
 from model.data.fields import WHOLE, Corner
-from model.data.haze import add_haze, sample_haze
+from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture
 from model.data.rain import add_rain, sample_rain
+from model.data.scenes import draw_scenes
 
 VALIDATION_SEED = 20_231_123
 
@@ -34,7 +35,8 @@ PAIRED = {"pairs": load_pairs, "side_by_side": load_side_by_side}
 class SourceSpec:
     """Name one source of training pictures; the module names the kinds.
 
-    path: one folder or several. share: how often it is drawn, beside the others' shares. take: which of its files, as
+    path: one folder or several. drawn: how many scenes drawn by code stand beside their photos (scenes.py).
+    share: how often the source is drawn from, beside the others' shares. take: which of its files, as
     datasets.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
     heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene. shrink: the chance that
     clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
@@ -43,8 +45,9 @@ class SourceSpec:
     """
 
     kind: str
-    path: tuple[str, ...]
-    share: float
+    path: tuple[str, ...] = ()
+    share: float = field(kw_only=True)
+    drawn: int = 0
     take: str = "all"
     exclude: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
@@ -60,6 +63,10 @@ class SourceSpec:
     def __post_init__(self) -> None:
         if not (len(self.zoom) == 2 and 0 < self.zoom[0] <= self.zoom[1]):
             raise ValueError(f"zoom is {list(self.zoom)}; it must be [smallest, largest] factor, both above zero")
+        if self.drawn and self.kind in PAIRED:
+            raise ValueError(f"drawn is {self.drawn}; scenes are drawn clean, and {self.kind} wants pairs")
+        if not (self.path or self.drawn):
+            raise ValueError(f"a source of kind {self.kind} needs a path, or a number of scenes as `drawn`")
         for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
@@ -67,11 +74,15 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class ValidationSpec:
-    """Name one set of pictures to score on while training; clean photos are degraded once, with a fixed seed."""
+    """Name one set of pictures to score on while training; clean photos are degraded once, with a fixed seed.
+
+    drawn: how many scenes drawn by code to take instead of the photos of a path; training draws others.
+    """
 
     name: str
     kind: str
-    path: str
+    path: str = ""
+    drawn: int = 0
     take: str = "all"
     heavy: float = 0.35
     markings: float = 0.0
@@ -83,9 +94,17 @@ def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: i
     side: of the largest crop that will be drawn, in pixels. Smaller pictures are left out; a source that has no other
         is an error.
     """
-    # Several sources share the same photos; each folder is decoded once.
-    photos = functools.cache(lambda path, take, exclude: load_clean(data / path, take, exclude))
-    return Mixture([_source(spec, data, side, photos) for spec in specs], seed)
+
+    # Several sources share the same photos; each folder is decoded once, and each scene drawn once.
+    @functools.cache
+    def photos(path: str, take: str, exclude: tuple[str, ...]) -> list[Pair]:
+        return load_clean(data / path, take, exclude)
+
+    @functools.cache
+    def scenes(count: int) -> list[Pair]:
+        return _scenes(count, seed)
+
+    return Mixture([_source(spec, data, side, photos, scenes) for spec in specs], seed)
 
 
 def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
@@ -93,18 +112,29 @@ def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
     if spec.kind in PAIRED:
         return PAIRED[spec.kind](data / spec.path, spec.take)
     degrade = _degrade(spec.kind, spec.heavy, spec.markings)
-    pairs = load_clean(data / spec.path, spec.take)
+    pairs = _scenes(spec.drawn, VALIDATION_SEED) if spec.drawn else load_clean(data / spec.path, spec.take)
     rng = np.random.default_rng(VALIDATION_SEED)
     return [Pair(pair.name, *degrade(pair.clean, rng, WHOLE)) for pair in pairs]
 
 
-def _source(spec: SourceSpec, data: Path, side: int, load_photos: Callable[..., list[Pair]]) -> Source:
-    name = f"{spec.kind} {', '.join(spec.path)}"
+def _scenes(count: int, seed: int) -> list[Pair]:
+    return [Pair(f"scene {index}", scene, scene) for index, scene in enumerate(draw_scenes(count, seed))]
+
+
+def _source(
+    spec: SourceSpec,
+    data: Path,
+    side: int,
+    load_photos: Callable[[str, str, tuple[str, ...]], list[Pair]],
+    load_scenes: Callable[[int], list[Pair]],
+) -> Source:
+    name = f"{spec.kind} {', '.join(spec.path + (('drawn scenes',) if spec.drawn else ()))}"
     degrade = None
     if spec.kind in PAIRED:
         pairs = [pair for path in spec.path for pair in PAIRED[spec.kind](data / path, spec.take)]
     else:
         pairs = [pair for path in spec.path for pair in load_photos(path, spec.take, spec.exclude)]
+        pairs += load_scenes(spec.drawn) if spec.drawn else []
         if spec.kind == "layers":
             degrade = lift_rain([pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take)])
         else:
@@ -118,22 +148,26 @@ def _source(spec: SourceSpec, data: Path, side: int, load_photos: Callable[..., 
 
 
 def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
+    def camera_rain(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
+        rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
+        rainy, clean = sample_camera(rng).take((rainy, clean), rng)
+        return rainy, clean
+
+    kinds: dict[str, Degrade] = {
+        "rain": lambda clean, rng, _: (add_rain(clean, sample_rain(rng, heavy), rng), clean),
+        "camera_rain": camera_rain,
+        "haze": lambda clean, rng, place: (add_haze(clean, sample_haze(rng), rng, place), clean),
+        "scene_haze": lambda clean, rng, place: (add_scene_haze(clean, sample_scene_haze(rng), rng, place), clean),
+        "clean": lambda clean, _rng, _place: (clean, clean),
+    }
+    if kind not in kinds:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
+
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         if rng.random() < markings:
             clean = draw_markings(clean, rng)
-        if kind == "rain":
-            return add_rain(clean, sample_rain(rng, heavy), rng), clean
-        if kind == "camera_rain":
-            rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
-            degraded, clean = sample_camera(rng).take((rainy, clean), rng)
-            return degraded, clean
-        if kind == "haze":
-            return add_haze(clean, sample_haze(rng), rng, place), clean
-        return clean, clean
+        return kinds[kind](clean, rng, place)
 
-    kinds = ("rain", "camera_rain", "haze", "clean")
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
     return degrade
 
 

@@ -36,6 +36,7 @@ def mixture(data, kind, path, **options):
         {"kind": "rain", "path": "photos", "heavy": 1.0},
         {"kind": "camera_rain", "path": "photos"},
         {"kind": "haze", "path": "photos"},
+        {"kind": "scene_haze", "path": "photos"},
         {"kind": "layers", "path": "photos", "layers": ("pairs",)},
     ],
     ids=lambda source: source["kind"],
@@ -62,12 +63,28 @@ def test_an_unknown_kind_is_an_error(data):
     [
         ({"zoom": (3, 0.5)}, r"zoom is \[3, 0\.5\]"),
         ({"zoom": (0, 2)}, "both above zero"),
+        ({"path": ()}, "needs a path, or a number of scenes"),
+        ({"kind": "pairs", "drawn": 3}, "drawn is 3; scenes are drawn clean"),
         ({"grey": 1.5}, "grey is 1.5; it is a chance"),
     ],
 )
 def test_options_out_of_range_are_told(options, message):
     with pytest.raises(ValueError, match=message):
-        SourceSpec("clean", ("photos",), share=1, **options)
+        SourceSpec(**{"kind": "clean", "path": ("photos",), "share": 1, **options})
+
+
+def test_scenes_drawn_by_code_stand_beside_the_photos(data):
+    """The same seed draws the same ones, all sources share them, and validation has others."""
+    specs = [SourceSpec("clean", ("photos",), drawn=3, share=1), SourceSpec("rain", drawn=3, share=1)]
+    first, second = build_mixture(specs, data, side=64, seed=5).sources
+    assert [pair.name for pair in first.pairs] == ["a", "scene 0", "scene 1", "scene 2"]
+    assert [pair.name for pair in second.pairs] == ["scene 0", "scene 1", "scene 2"]
+    assert second.pairs[0] is first.pairs[1]
+    again = build_mixture(specs, data, side=64, seed=5).sources[1]
+    assert all(np.array_equal(a.clean, b.clean) for a, b in zip(second.pairs, again.pairs, strict=True))
+    held = build_validation(ValidationSpec("held", "clean", drawn=3), data)
+    assert np.array_equal(held[0].clean, held[0].degraded)
+    assert not any(np.array_equal(a.clean, b.clean) for a, b in zip(second.pairs, held, strict=True))
 
 
 def test_pictures_smaller_than_a_crop_are_left_out_and_named(data):
