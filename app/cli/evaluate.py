@@ -10,11 +10,15 @@ from app.cli.failure import fail
 from app.cli.restorer import load_restorer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from model.evaluation.protocol import Report, Score
+    from model.evaluation.stability import Stability
+    from model.inference.restorer import Restorer
 
 
 def evaluate(
-    pairs: Annotated[Path, typer.Argument(help="A folder with input/ and target/.")],
+    pairs: Annotated[Path, typer.Argument(help="A folder with input/ and target/; with --suite, the data folder.")],
     task: Annotated[str, typer.Option(help="derain or dehaze: whose default weights are scored.")] = "derain",
     weights: Annotated[Path | None, typer.Option(help="A .safetensors file instead of the default one.")] = None,
     tiling: Annotated[
@@ -23,6 +27,9 @@ def evaluate(
     take: Annotated[
         str, typer.Option(help="all, K/N for the K-th of every N pictures, or -K/N for the others.")
     ] = "all",
+    suite: Annotated[
+        bool, typer.Option("--suite", help="Judge by some 300 pictures of every kind made of the data folder's photos.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
@@ -41,6 +48,9 @@ def evaluate(
 
     errors = Console(stderr=True)
     restorer = load_restorer(task, weights, device, tiling, precision)
+    if suite:
+        _judge(restorer, pairs, json, errors)
+        return
     try:
         loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
         tracked = track(loaded, "Scoring", console=errors, disable=not errors.is_terminal)
@@ -52,6 +62,50 @@ def evaluate(
     _print(report)
     if json is not None:
         json.write_text(jsonlib.dumps(report.to_table(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console") -> None:
+    from rich.progress import track
+
+    from model.data.datasets import DatasetError
+    from model.data.suite import build_suite
+    from model.evaluation.stability import CEILINGS, Stability, by_group, judge
+    from model.inference.runner import NonFiniteTiles
+
+    task = restorer.runner.info.task
+    try:
+        suite = track(build_suite(data, task), "Judging", console=errors, disable=not errors.is_terminal)
+        verdicts = judge(restorer.restore, suite, restorer.plan, CEILINGS[task])
+    except (DatasetError, ValueError) as error:
+        fail(str(error))
+    except NonFiniteTiles as error:
+        fail(str(error), code=1)
+    groups = by_group(verdicts) | {"all": Stability.of(verdicts)}
+    _print_groups(groups)
+    if json is not None:
+        table = {name: group.to_table() for name, group in groups.items()}
+        json.write_text(jsonlib.dumps(table, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _print_groups(groups: "dict[str, Stability]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    headings = ("pictures", "before", "after", "gain", "worst", "worse", "worst tile", "tiles worse", "exploded")
+    table = Table("group", *headings)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, group in groups.items():
+        decibels = [f"{value:.2f}" for value in (group.before, group.after, group.gain, group.worst_gain)]
+        counts = (str(group.tiles_worse), str(group.tiles_exploded))
+        if name == "all":
+            table.add_section()
+        table.add_row(
+            name, str(group.pictures), *decibels, str(group.pictures_worse), f"{group.worst_tile:.2f}", *counts
+        )
+    Console().print(table)
+    if exploded := groups["all"].exploded_in:
+        typer.echo(f"exploded: {', '.join(exploded)}")
 
 
 def _print(report: "Report") -> None:

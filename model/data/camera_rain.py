@@ -19,6 +19,9 @@ import numpy as np
 from model.data.fields import WHOLE, Corner, Field
 from model.data.picture import Picture, blur, quantise, resize_part, to_float
 
+KINDS = ("streaks", "dashes", "flakes", "discs")
+"""Streaks of a slow shutter, short thick ones of a fast one, flakes like snow, discs out of focus."""
+
 VARIANTS = 3
 """Drops of one layer come in so many shapes; each shape is one convolution."""
 
@@ -76,11 +79,15 @@ class CameraRain:
     veil: float
 
 
-def sample_camera_rain(rng: np.random.Generator, scale: float | None = None) -> CameraRain:
-    """Draw one rain; scale is the width of its common drops in pixels, 1–8 log-uniformly unless given."""
+def sample_camera_rain(rng: np.random.Generator, scale: float | None = None, kind: str | None = None) -> CameraRain:
+    """Draw one rain.
+
+    scale: the width of its common drops in pixels, 1–8 log-uniformly unless given; full camera pictures have 30.
+    kind: of KINDS, for its common drops; streaks at even odds unless given.
+    """
     scale = scale or float(np.exp(rng.uniform(0, np.log(8))))
     wind = rng.uniform(-50, 50) if rng.random() < 0.4 else rng.normal(0, 12)
-    kind = rng.choice(["streaks", "dashes", "flakes", "discs"], p=[0.5, 0.2, 0.15, 0.15])
+    kind = kind or str(rng.choice(KINDS, p=[0.5, 0.2, 0.15, 0.15]))
     # One shutter for all: the fall in one exposure, in widths of a drop.
     fall = {"streaks": (8, 40), "dashes": (1.5, 6), "flakes": (0, 1.5), "discs": (0, 1.5)}[kind]
     fall = float(rng.uniform(*fall))

@@ -11,6 +11,9 @@ import numpy as np
 from model.data.fields import WHOLE, Corner, Field
 from model.data.picture import Picture, blur, quantise, to_float
 
+SOFTNESS = 0.015
+"""How far colours, as squared differences of parts of white, must lie apart for depth to jump between them."""
+
 
 @dataclass(frozen=True)
 class Haze:
@@ -95,7 +98,7 @@ def add_scene_haze(picture: Picture, haze: SceneHaze, rng: np.random.Generator, 
     clean, base = to_float(picture), haze.base
     heights = np.linspace(*place[:2], height, dtype=np.float32)[:, None]
     smooth = base.horizon * (1 - heights) + (1 - base.horizon) * Field.draw(rng).over(place, height, width)
-    apart = rng.random(haze.objects, np.float32)[segment(picture, haze.objects, rng)]
+    apart = object_depths(picture, haze.objects, rng)
     depth = smooth + haze.jump * (apart - smooth) + base.relief * (clean.mean(axis=2) - 0.4)
     through = np.exp(-base.density * np.clip(depth, 0.05, 1.2))[..., None]
     light = 1 + haze.uneven * (2 * Field.draw(rng).over(place, height, width) - 1)
@@ -103,24 +106,22 @@ def add_scene_haze(picture: Picture, haze: SceneHaze, rng: np.random.Generator, 
     return quantise(clean * through + airlight * (1 - through))
 
 
-def segment(picture: Picture, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Divide a picture into up to `count` parts of one colour each, labels (H, W).
+def object_depths(picture: Picture, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Give each of up to `count` parts of a picture a random depth from 0 to 1, (H, W).
 
-    Each pixel goes to the nearest of so many random pixels of the blurred picture, by colour and, less, by place: a
-    cheap stand-in for objects, whose edges are the picture's own.
+    A pixel takes the depths of so many random pixels of the blurred picture, mostly that of the most alike by colour
+    and, less, by place: a cheap stand-in for objects. Depth jumps at the picture's own edges and is smooth elsewhere.
     """
     height, width = picture.shape[:2]
-    colours = to_float(blur(picture, 1.5))
+    colours = to_float(blur(picture, 1.0))
     y, x = np.arange(height, dtype=np.float32) / height, np.arange(width, dtype=np.float32) / width
-    nearest = labels = None
-    for label in range(count):
-        row, column = rng.integers(height), rng.integers(width)
+    weights, depths = np.full((height, width), 1e-12, np.float32), np.zeros((height, width), np.float32)
+    for _ in range(count):
+        row, column, depth = rng.integers(height), rng.integers(width), np.float32(rng.random())
         difference = colours - colours[row, column]
         away = np.einsum("hwc,hwc->hw", difference, difference)
-        away += 0.15 * (np.square(y - y[row])[:, None] + np.square(x - x[column]))
-        if nearest is None:
-            nearest, labels = away, np.zeros((height, width), np.int64)
-        else:
-            closer = away < nearest
-            nearest, labels = np.where(closer, away, nearest), np.where(closer, label, labels)
-    return labels
+        away += np.float32(0.15) * (np.square(y - y[row])[:, None] + np.square(x - x[column]))
+        weight = np.exp(away * np.float32(-1 / SOFTNESS))
+        weights += weight
+        depths += weight * depth
+    return depths / weights

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.data.haze import Haze, SceneHaze, add_haze, add_scene_haze, sample_haze, sample_scene_haze, segment
+from model.data.haze import Haze, SceneHaze, add_haze, add_scene_haze, object_depths, sample_haze, sample_scene_haze
 
 
 def rng(seed=0):
@@ -34,12 +34,14 @@ def two_objects():
     return picture
 
 
-def test_objects_are_divided_where_the_picture_changes():
-    """Two even halves: no label crosses the middle, whichever pixels the parts begin from."""
-    for seed in range(10):
-        labels = segment(two_objects(), 6, rng(seed))
-        left, right = set(labels[:, :37].ravel()), set(labels[:, 43:].ravel())
-        assert len(left | right) == 1 or not left & right
+def test_objects_have_one_depth_and_differ_at_their_edge():
+    jumps = []
+    for seed in range(20):
+        depths = object_depths(two_objects(), 3, rng(seed))
+        assert 0 <= depths.min() <= depths.max() <= 1
+        assert np.abs(np.diff(depths[:, :36], axis=1)).max() < 0.06
+        jumps.append(abs(depths[30, 43] - depths[30, 36]))
+    assert np.median(jumps) > 0.1
 
 
 def test_depth_jumps_where_an_object_ends():
