@@ -47,15 +47,11 @@ def degrade(
 
     The clean pictures are the target, but for camera-rain with --target: what JPEG and noise change is no rain.
     """
-    import zlib
-
-    import numpy as np
-
     from model.data.camera import sample_camera
     from model.data.camera_rain import add_camera_rain, sample_camera_rain
     from model.data.datasets import DatasetError, list_pictures
     from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
-    from model.data.picture import read_picture, write_picture
+    from model.data.picture import picture_rng, read_picture, write_picture
     from model.data.rain import add_rain, sample_rain
 
     if (scale or target) and weather is not Weather.camera_rain:
@@ -69,7 +65,7 @@ def degrade(
         fail(str(error))
     failures = 0
     for path in paths:
-        rng = np.random.default_rng((seed, zlib.crc32(path.stem.encode())))
+        rng = picture_rng(seed, path.stem)
         try:
             picture = read_picture(path)
             if weather is Weather.rain:

@@ -20,7 +20,8 @@ class ManifestEntry:
     """Describe one weights file beside the manifest.
 
     device: which devices it is the default for: "any", "cpu", "cuda", or "none" where it must be named.
-    recipe, revision, steps and seed say how to make it again; scores are measured by `dmsr evaluate`, PSNR in dB.
+    recipe, revision, steps and seed say how to make it again. scores: figures by set, as `benchmarks.weights` measured
+        them; the file's own metadata hold the same.
     """
 
     name: str
@@ -38,15 +39,18 @@ class ManifestEntry:
     steps: int = 0
     seed: int = 0
     licence: str = "CC-BY-NC-4.0"
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_toml(self) -> str:
         """Render as one `[[weights]]` table."""
         values = asdict(self)
-        scores = ", ".join(f"{key} = {value}" for key, value in values.pop("scores").items())
+        scores = values.pop("scores")
         # A JSON string or number is a TOML one.
         lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        return "\n".join(["[[weights]]", *lines, f"scores = {{ {scores} }}", ""])
+        for name, figures in scores.items():
+            inline = ", ".join(f"{key} = {value}" for key, value in figures.items())
+            lines.append(f"scores.{json.dumps(name, ensure_ascii=False)} = {{ {inline} }}")
+        return "\n".join(["[[weights]]", *lines, ""])
 
 
 class Catalog:

@@ -4,6 +4,7 @@ Knows nothing of rain, haze or folders.
 """
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,8 @@ def quantise(picture: np.ndarray) -> Picture:
 def without_colour(picture: Picture) -> Picture:
     """Replace all three channels by their luma (BT.601), as grey photos stored as RGB have it."""
     return np.repeat(np.asarray(Image.fromarray(picture).convert("L"))[..., None], 3, axis=2)
+
+
+def picture_rng(seed: int, name: str) -> np.random.Generator:
+    """Return the generator that degrades the picture of a name: the same for the same seed, whatever came before."""
+    return np.random.default_rng((seed, zlib.crc32(name.encode())))

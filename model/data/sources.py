@@ -22,7 +22,7 @@ from model.data.drawings import draw_markings
 from model.data.fields import WHOLE, Corner
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.mixture import Degrade, Mixture, Source, random_box
-from model.data.picture import Picture
+from model.data.picture import Picture, picture_rng
 from model.data.rain import add_rain, sample_rain
 from model.data.scenes import draw_scenes
 
@@ -74,9 +74,10 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class ValidationSpec:
-    """Name one set of pictures to score on while training; clean photos are degraded once, with a fixed seed.
+    """Name one set of pictures to score on; clean photos are degraded once, each by the seed and its own name.
 
-    drawn: how many scenes drawn by code to take instead of the photos of a path; training draws others.
+    The same seed gives what `dmsr degrade` makes of the same photo. drawn: how many scenes drawn by code to take instead
+    of the photos of a path; training draws others.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ValidationSpec:
     take: str = "all"
     heavy: float = 0.35
     markings: float = 0.0
+    seed: int = VALIDATION_SEED
 
 
 def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: int) -> Mixture:
@@ -113,8 +115,7 @@ def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
         return PAIRED[spec.kind](data / spec.path, spec.take)
     degrade = _degrade(spec.kind, spec.heavy, spec.markings)
     pairs = _scenes(spec.drawn, VALIDATION_SEED) if spec.drawn else load_clean(data / spec.path, spec.take)
-    rng = np.random.default_rng(VALIDATION_SEED)
-    return [Pair(pair.name, *degrade(pair.clean, rng, WHOLE)) for pair in pairs]
+    return [Pair(pair.name, *degrade(pair.clean, picture_rng(spec.seed, pair.name), WHOLE)) for pair in pairs]
 
 
 def _scenes(count: int, seed: int) -> list[Pair]:
@@ -164,7 +165,7 @@ def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
 
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
-        if rng.random() < markings:
+        if markings and rng.random() < markings:
             clean = draw_markings(clean, rng)
         return kinds[kind](clean, rng, place)
 

@@ -2,14 +2,14 @@
 
 Knows nothing of networks or devices: tiles before and after, as tensors.
 
-Weights can explode on a tile unlike all they were trained on: it comes back as black and white noise, or saturated. Rain
-and haze leave most of a picture's edges where they are, and what is restored has them in the same places. So the rule
-looks at gradients: how much of the result's is not the input's, made stronger or weaker.
+Weights can explode on a tile unlike all they were trained on: it comes back as black and white noise, or saturated.
+Rain and haze leave most of a picture's edges where they are, and what is restored has them in the same places. So the
+rule looks at gradients: how much of the result's is not the input's, made stronger or weaker.
 
 Measured on 162 good tiles of every set and 108 of networks whose weights were disturbed. Good ones have at most 150
 (8-bit steps, squared) unexplained where the correlation is under 0.3, which only dense rain on plain ground has; half
-removed, on houses, up to 435 at a correlation of 0.7 and more. Disturbed ones have 250 to 20,000 and a correlation of at
-most 0.2, but for the mildest, whose tiles are poor and no noise.
+removed, on houses, up to 435 at a correlation of 0.7 and more. Disturbed ones have 250 to 20,000 and a correlation of
+at most 0.2, but for the mildest, whose tiles are poor and no noise.
 """
 
 import torch

@@ -15,6 +15,7 @@ def test_every_shipped_file_is_what_the_manifest_says(entry):
     for key in ("task", "tile", "overlap", "overview", "licence"):
         assert getattr(info, key) == getattr(entry, key), key
     assert network.config == info.config
+    assert info.scores == entry.scores
 
 
 def test_every_weights_file_is_listed():
@@ -41,7 +42,7 @@ def manifest(folder, *entries):
 
 
 def test_what_is_written_is_read(tmp_path):
-    one = entry(name='with "quotes"', scores={"rain12_psnr_y": 34.75}, steps=7)
+    one = entry(name='with "quotes"', scores={"Rain12, small": {"psnr_y": 34.75, "pictures": 12}}, steps=7)
     assert manifest(tmp_path, one).entries == (one,)
 
 
@@ -79,7 +80,8 @@ def test_a_missing_manifest_is_named(tmp_path):
 
 
 def test_entries_are_plain_toml():
-    assert tomllib.loads(entry(scores={"a": 1.5}).to_toml())["weights"][0]["scores"] == {"a": 1.5}
+    scores = {"a": {"psnr_y": 1.5}, "b c": {"psnr_y": 2}}
+    assert tomllib.loads(entry(scores=scores).to_toml())["weights"][0]["scores"] == scores
 
 
 def test_the_sha256_is_the_file_s(tmp_path):
