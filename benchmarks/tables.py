@@ -1,6 +1,6 @@
-"""The tables of docs/performance.md, out of benchmarks/results/*.json, so that no figure is copied by hand.
+"""The tables of the pages, out of benchmarks/results/*.json and weights/manifest.toml: no figure is copied by hand.
 
-In the page, what stands between `<!-- NAME -->` and `<!-- end -->` is the table of that name.
+In a page, what stands between `<!-- NAME -->` and `<!-- end -->` is the table of that name.
 """
 
 import json
@@ -10,9 +10,13 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.report import read
+from benchmarks.weights import sets
+from model.checkpoints.catalog import Catalog
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "weights" / "MODEL_CARD.md")
 MISSING = "no figure"
+PSNR_KEYS, SSIM_KEYS = ("input_psnr_y", "psnr_y"), ("input_ssim_y", "ssim_y")
 NETWORKS = ("w16d4", "w48d16")
 
 # Figure, bound, result, and where in the result it stands. The bounds are those of a CPU.
@@ -125,6 +129,45 @@ def peers() -> str:
     return table(head, rows)
 
 
+def scores_derain() -> str:
+    """Show what the deraining weights are worth on every set."""
+    return _scores("derain", headlines=False)
+
+
+def scores_dehaze() -> str:
+    """Show what the dehazing weights are worth on every set."""
+    return _scores("dehaze", headlines=False)
+
+
+def headlines() -> str:
+    """Show the sets of both tasks that say most."""
+    rain, haze = (_scores(task, headlines=True) for task in ("derain", "dehaze"))
+    return rain + "".join(haze.splitlines(keepends=True)[2:])
+
+
+def _scores(task: str, headlines: bool) -> str:
+    """Set the restored pictures of each set beside the input, for the default weights of a task."""
+    entry = Catalog.load().default(task, "cpu")
+    rows = []
+    for spec, headline in sets(task):
+        if headlines and not headline:
+            continue
+        figures = entry.scores.get(spec.name, {}) if entry else {}
+        decibels, similar = ([figures.get(key) for key in pair] for pair in (PSNR_KEYS, SSIM_KEYS))
+        before = "–" if decibels[0] is None else f"{decibels[0]:.2f} dB, {similar[0]:.3f}"
+        after = MISSING if decibels[1] is None else f"{decibels[1]:.2f} dB, {similar[1]:.3f}"
+        row = [f"{spec.name} ({figures.get('pictures', 0):.0f})", before, after]
+        if headlines:
+            row.insert(0, {"derain": "rain", "dehaze": "haze"}[task])
+        else:
+            step = figures.get("tile_step")
+            row += [f"{figures.get('worse', 0):.0f}", "–" if step is None else f"{step:+.2f}"]
+        rows.append(row)
+    if headlines:
+        return table(("task", "set (pictures)", "input", "restored"), rows)
+    return table(("set (pictures)", "input", "restored", "worse than the input", "tile step"), rows)
+
+
 def runs() -> str:
     """Say when, where and on which revision each result was measured."""
     rows = []
@@ -136,7 +179,8 @@ def runs() -> str:
     return table(("result", "date", "revision", "machine"), rows)
 
 
-TABLES = {each.__name__: each for each in (wanted, tiles, profile, stages, load, peers, runs)}
+SHOWN = (wanted, tiles, profile, stages, load, peers, runs, headlines, scores_derain, scores_dehaze)
+TABLES = {each.__name__: each for each in SHOWN}
 
 
 def filled(page: str) -> str:
@@ -150,4 +194,5 @@ def filled(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))

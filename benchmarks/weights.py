@@ -1,7 +1,8 @@
 """Score weights on every set of weights/sets.toml, and ship them: file, manifest and tables then say the same figures.
 
 PSNR and SSIM on Y in MATLAB's way, in float32, in the weights' own blended tiles, of the weights rounded to float16, as
-they are shipped. With --ship a file takes the place of the entry of its name; `python -m benchmarks.tables` then rewrites the tables of README.md and MODEL_CARD.md.
+they are shipped. With --ship a file takes the place of the entry of its name; `python -m benchmarks.tables` then
+rewrites the tables of README.md and MODEL_CARD.md.
 """
 
 import sys
@@ -48,7 +49,7 @@ def figures(scored: Report) -> dict[str, float]:
 
 
 def rounded(source: Path, target: Path) -> Path:
-    """Write a file's weights in float16, which halves its size and moves no score by 0.01 dB."""
+    """Write a file's weights in float16, which halves its size."""
     network, info = load_checkpoint(source)
     state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     save_checkpoint(target, state, info)

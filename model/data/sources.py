@@ -76,8 +76,8 @@ class SourceSpec:
 class ValidationSpec:
     """Name one set of pictures to score on; clean photos are degraded once, each by the seed and its own name.
 
-    The same seed gives what `dmsr degrade` makes of the same photo. drawn: how many scenes drawn by code to take instead
-    of the photos of a path; training draws others.
+    The same seed gives what `dmsr degrade` makes of the same photo. drawn: how many scenes drawn by code to take
+    instead of the photos of a path; training draws others.
     """
 
     name: str
