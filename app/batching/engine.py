@@ -14,6 +14,9 @@ from app.batching.tile_queue import TileQueue
 from app.errors import DeviceLost, Draining
 from app.telemetry.metrics import Metrics
 
+LONGEST_WAIT_SECONDS = 10**6
+"""How long a job without a deadline may take: event loops count in integers, which have no infinity."""
+
 
 class TileEngine(Protocol):
     """Run jobs; the queue in this process is one engine, a cluster another."""
@@ -77,13 +80,12 @@ class BatchingEngine:
             self.queue.put(job)
             self._work.notify_all()
         try:
-            async with asyncio.timeout(min(max(job.deadline - job.queued_at, 0), 10**6)):
-                # Shielded: whoever stops waiting must not cancel the future, which still has to say why.
-                await asyncio.shield(job.finished)
-        except TimeoutError:
-            self._drop(job, "expired")
-            job.expire(self._clock())
-            raise job.finished.exception() from None
+            # Unlike a timeout around the future, this wait cancels nothing: a job that finishes at its deadline is done.
+            await asyncio.wait([job.finished], timeout=min(max(job.deadline - job.queued_at, 0), LONGEST_WAIT_SECONDS))
+            if not job.settled:
+                self._drop(job, "expired")
+                job.expire(self._clock())
+            job.finished.result()
         finally:
             self._drop(job, "cancelled")
             job.finished.cancel()
