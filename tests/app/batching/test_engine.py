@@ -8,7 +8,7 @@ import pytest
 
 from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, DeviceLost, Draining, RestorationFailed
-from model.inference.runner import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, NonFiniteTiles
 from model.inference.tiling import TilePlan
 from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, run, until, values
 

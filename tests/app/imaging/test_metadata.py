@@ -76,10 +76,11 @@ def test_an_endless_value_does_not_grow():
 
 
 def test_fields_that_claim_the_whole_file_are_not_copied():
-    """A big-endian directory whose thousand fields each claim the same megabyte; byte by byte they would fill memory."""
+    """In a big-endian directory, a thousand fields claim the same megabyte. Their copies would fill the memory."""
     body, count = bytes(2**20), 1000
     entries = b"".join(struct.pack(">HHII", 0x9C9B + n, 3, len(body) // 2, 64) for n in range(count))
-    data = b"MM\0*" + struct.pack(">I", 64 + len(body)) + bytes(56) + body + struct.pack(">H", count) + entries + bytes(4)
+    directory = struct.pack(">H", count) + entries + bytes(4)
+    data = b"MM\0*" + struct.pack(">I", 64 + len(body)) + bytes(56) + body + directory
     tracemalloc.start()
     cleaned = clean_exif(data, 5, 4)
     _, peak = tracemalloc.get_traced_memory()
