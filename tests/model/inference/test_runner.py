@@ -8,6 +8,7 @@ from torch import nn
 
 from model.checkpoints.checkpoint import CheckpointInfo
 from model.inference.contract import NonFiniteTiles
+from model.inference.onednn import can_fuse
 from model.inference.runner import TileRunner, resolve_device, resolve_precision
 from model.network.network import DMSR
 
@@ -239,6 +240,7 @@ def test_an_unknown_precision_is_named():
         resolve_precision("fp8", torch.device("cpu"))
 
 
+@pytest.mark.skipif(not can_fuse(torch.bfloat16), reason="oneDNN's bfloat16 needs AVX-512")
 def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
     """For what is not finite in bfloat16; and both give the same picture."""
     monkeypatch.setattr("model.inference.runner.resolve_precision", lambda *_: "bf16")
