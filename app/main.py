@@ -6,7 +6,6 @@ Knows nothing of processes and signals; server.py does.
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +45,10 @@ class Service:
         self.settings = settings
         self.metrics = Metrics(TASKS)
         clock = time.monotonic
-        queue, work = TileQueue(), threading.Condition()
-        workers = [DeviceWorker(name, tasks, queue, work, self.metrics, clock) for name, tasks in runners.items()]
+        queue = TileQueue()
+        workers = [DeviceWorker(name, tasks, queue, self.metrics, clock) for name, tasks in runners.items()]
         self.runners = [runner for worker in workers for runner in worker.runners.values()]
-        self.engine = BatchingEngine(workers, queue, work, self.metrics, clock)
+        self.engine = BatchingEngine(workers, queue, self.metrics, clock)
         self.admission = Admission(settings.queue, self.engine.tiles_per_second, clock)
         self.codecs = ThreadPoolExecutor(settings.server.codec_threads or os.cpu_count() or 1, "codec")
         infos = {task: runner.info for task, runner in next(iter(runners.values())).items()}

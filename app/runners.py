@@ -34,12 +34,7 @@ def load_runners(settings: Settings) -> dict[str, dict[str, TileRunner]]:
                 continue
             try:
                 runner = TileRunner.load(
-                    path,
-                    str(device),
-                    settings.runner.precision,
-                    sha256,
-                    settings.runner.max_tiles,
-                    beside=next(iter(tasks.values()), None),
+                    path, str(device), settings.runner.precision, sha256, settings.runner.max_tiles
                 )
             except WeightsError as error:
                 raise StartError(str(error)) from error

@@ -7,7 +7,6 @@ counts.
 
 import asyncio
 import statistics
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,9 +28,9 @@ def queue_seconds(runner: TileRunner, plans: list[TilePlan], pictures: list[np.n
     """Run every picture as a job of its own, all at once; only the time to the last finished job counts."""
 
     async def run() -> float:
-        queue, work, metrics = TileQueue(), threading.Condition(), Metrics()
-        worker = DeviceWorker("bench", {"derain": runner}, queue, work, metrics, time.monotonic)
-        engine = BatchingEngine([worker], queue, work, metrics, time.monotonic)
+        queue, metrics = TileQueue(), Metrics()
+        worker = DeviceWorker("bench", {"derain": runner}, queue, metrics, time.monotonic)
+        engine = BatchingEngine([worker], queue, metrics, time.monotonic)
         engine.start()
         start = time.perf_counter()
         jobs = [TileJob("derain", picture, plan) for picture, plan in zip(pictures, plans, strict=True)]
@@ -45,12 +44,12 @@ def queue_seconds(runner: TileRunner, plans: list[TilePlan], pictures: list[np.n
 
 def bare_seconds(runner: TileRunner, tiles: int) -> float:
     """Run as many tiles straight through the runner."""
-    size = -(-runner.max_tiles // runner.at_once)
+    size = runner.batch_tiles
     batch = np.random.default_rng(0).integers(0, 256, (size, runner.tile, runner.tile, 3), np.uint8)
     counts = [min(size, tiles - done) for done in range(0, tiles, size)]
-    with ThreadPoolExecutor(runner.at_once) as device:
+    with ThreadPoolExecutor(max(runner.threads, 1)) as device:
         start = time.perf_counter()
-        list(device.map(lambda count: runner.run(batch[:count]), counts))
+        list(device.map(lambda count: runner.run(batch[:count], threads=1), counts))
         return time.perf_counter() - start
 
 
@@ -77,7 +76,7 @@ def main() -> None:
         options,
         {
             "precision": runner.precision,
-            "batch": -(-runner.max_tiles // runner.at_once),
+            "batch": runner.batch_tiles,
             "tiles": tiles,
             "bare_tiles_per_second": round(tiles / statistics.median(bare), 3),
             "queue_tiles_per_second": round(tiles / statistics.median(queued), 3),

@@ -71,7 +71,7 @@ async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int,
             raise RuntimeError(f"the service refused at saturation: {by_status(answers)}")
         served.append(seconds)
     return {
-        "batch": -(-runner.max_tiles // runner.at_once),
+        "batch": runner.batch_tiles,
         "tiles": pictures * each,
         "bare_tiles_per_second": round(pictures * each / statistics.median(bare), 3),
         "service_tiles_per_second": round(pictures * each / statistics.median(served), 3),

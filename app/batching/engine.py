@@ -4,15 +4,17 @@ Knows nothing of HTTP or files.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Protocol
 
 from app.batching.device_worker import DeviceWorker
 from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
-from app.errors import DeviceLost, Draining
+from app.errors import DeadlineExceeded, DeviceLost, DmsrError, Draining
 from app.telemetry.metrics import Metrics
+
+LONGEST_WAIT_SECONDS = 10**6
+"""How long a job without a deadline may take: event loops count in integers, which have no infinity."""
 
 
 class TileEngine(Protocol):
@@ -26,21 +28,15 @@ class TileEngine(Protocol):
 class BatchingEngine:
     """Run jobs on the devices of this process; every job it takes is settled, whatever happens.
 
-    workers must share `queue` and `work`. clock: monotonic seconds, the one that deadlines are on.
+    workers must share `queue`. clock: monotonic seconds, the one that deadlines are on.
     """
 
     def __init__(
-        self,
-        workers: list[DeviceWorker],
-        queue: TileQueue,
-        work: threading.Condition,
-        metrics: Metrics,
-        clock: Callable[[], float],
+        self, workers: list[DeviceWorker], queue: TileQueue, metrics: Metrics, clock: Callable[[], float]
     ) -> None:
         self.workers = workers
         self.queue = queue
         self.lost: asyncio.Event = asyncio.Event()
-        self._work = work
         self._metrics = metrics
         self._clock = clock
         self._jobs: set[TileJob] = set()
@@ -73,17 +69,18 @@ class BatchingEngine:
             raise DeviceLost("The device failed; the service is restarting.")
         job.queued_at = self._clock()
         self._jobs.add(job)
-        with self._work:
+        with self.queue.lock:
             self.queue.put(job)
-            self._work.notify_all()
+            for worker in self.workers:
+                worker.wake()
         try:
-            async with asyncio.timeout(min(max(job.deadline - job.queued_at, 0), 10**6)):
-                # Shielded: whoever stops waiting must not cancel the future, which still has to say why.
-                await asyncio.shield(job.finished)
-        except TimeoutError:
-            self._drop(job, "expired")
+            # This wait cancels nothing, so a job that finishes at the very moment of its deadline is done.
+            await asyncio.wait([job.finished], timeout=min(max(job.deadline - job.queued_at, 0), LONGEST_WAIT_SECONDS))
             job.expire(self._clock())
-            raise job.finished.exception() from None
+            job.finished.result()
+        except DeadlineExceeded:
+            self._drop(job, "expired")
+            raise
         finally:
             self._drop(job, "cancelled")
             job.finished.cancel()
@@ -94,10 +91,7 @@ class BatchingEngine:
 
     def abandon(self) -> int:
         """Fail every job that is left and return how many there were: the time to drain is over."""
-        left = self.jobs
-        for job in left:
-            job.fail(Draining("The service stopped before the picture was done."))
-        return len(left)
+        return self._fail_all(Draining("The service stopped before the picture was done."))
 
     async def stop(self) -> None:
         """Stop the workers; call it when no job is left."""
@@ -113,12 +107,16 @@ class BatchingEngine:
         except BaseException:
             # A lost device or a bug in the worker: either way nobody would answer the jobs any more.
             self.lost.set()
-            for job in self.jobs:
-                job.fail(DeviceLost("The device failed; the service is restarting."))
+            self._fail_all(DeviceLost("The device failed; the service is restarting."))
             raise
 
+    def _fail_all(self, error: DmsrError) -> int:
+        for job in (left := self.jobs):
+            job.fail(error)
+        return len(left)
+
     def _drop(self, job: TileJob, reason: str) -> None:
-        with self._work:
+        with self.queue.lock:
             dropped = self.queue.discard(job)
         if dropped:
             self._metrics.tiles.labels(job.task, reason).inc(dropped)

@@ -9,18 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from app.errors import DeadlineExceeded
-from model.inference.tiling import Stitcher, TilePlan, cut
+from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
 
 
 class TileJob:
     """Carry a picture through the queue tile by tile.
 
-    Begins and ends in the event loop's thread, where its future lives; `cut`, `add` and `count_done` run in threads of
-    devices. Tiles are cut when a batch is formed and stitched when it returns, so a waiting job holds its picture once
-    and nothing more.
+    It begins and ends in the event loop's thread, where its future lives; `cut` and `add` run in any thread. Tiles are
+    cut when a batch is formed and stitched when it returns, so a waiting job holds its picture once and nothing more.
 
     deadline: point in time on the engine's clock, in seconds, after which no tile of it may start.
     queued_at: when it was queued, on the engine's clock.
@@ -28,7 +25,7 @@ class TileJob:
     finished: done when the last tile is stitched; carries the error that ended the job otherwise.
     """
 
-    def __init__(self, task: str, image: np.ndarray, plan: TilePlan, deadline: float = float("inf")) -> None:
+    def __init__(self, task: str, image: Pixels, plan: TilePlan, deadline: float = float("inf")) -> None:
         self.task = task
         self.deadline = deadline
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,23 +61,20 @@ class TileJob:
         self.tiles_taken += 1
         return self.tiles_taken - 1
 
-    def cut(self, index: int) -> np.ndarray:
+    def cut(self, index: int) -> Pixels:
         """Cut tile `index`, uint8 (tile, tile, 3)."""
         with self._timed("cut"):
             return cut(self._image, self._plan, index)
 
-    def add(self, index: int, tile: np.ndarray) -> None:
-        """Stitch in a restored tile; several threads may serve one job."""
+    def add(self, index: int, tile: Pixels, device_seconds: float) -> bool:
+        """Stitch in a restored tile, which took so much of the device's time, and tell whether it was the last."""
         with self._stitching, self._timed("stitch"):
             if self._stitcher is None:
                 self._stitcher = Stitcher(self._plan)
             self._stitcher.add(index, tile)
-
-    def count_done(self, seconds: float) -> bool:
-        """Note that one tile came back, and its share of the device's time; tell whether it was the last."""
         with self._counting:
             self.tiles_done += 1
-            self.seconds["device"] += seconds
+            self.seconds["device"] += device_seconds
             return self.tiles_left == 0
 
     def finish(self) -> None:
@@ -104,7 +98,7 @@ class TileJob:
             )
         )
 
-    def stitch(self) -> np.ndarray:
+    def stitch(self) -> Pixels:
         """Return the restored picture, uint8 (H, W, 3); only once, after `finished`."""
         assert self._stitcher is not None, "the job has not finished"
         with self._timed("stitch"):

@@ -1,11 +1,13 @@
-"""Whose tile is next: round robin over jobs, tile by tile, in one lane for each task.
+"""Which tile is next: round robin over jobs, tile by tile.
 
-Pure ordering: no clock, no waiting, no lock, no I/O, and nothing of devices. All tiles of a task cost the same, so
-taking one tile from each job in turn is fair without counters: a job of k tiles beside m others waits for at most m
-tiles a round.
+Pure ordering: no clock, no waiting, no I/O, and nothing of devices. All tiles of a task cost the same, so one tile from
+each job in turn is fair without counters: beside m others, a job waits for at most m tiles a round.
 """
 
+import threading
 from collections import deque
+from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from app.batching.job import TileJob
@@ -19,73 +21,62 @@ class Tile(NamedTuple):
 
 
 class TileQueue:
-    """Order the tiles of all jobs that wait.
+    """Order the tiles of all jobs that wait. Jobs of different tasks need different networks: no batch mixes them.
 
-    Jobs of different tasks need different networks, so a batch never mixes lanes; lanes with work take turns, batch by
-    batch.
+    lock: whoever calls a method holds it.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, deque[TileJob]] = {}
+        self.lock = threading.Lock()
+        self._jobs: deque[TileJob] = deque()
+        self._tiles = 0
 
     def __len__(self) -> int:
-        """Count the waiting tiles of all lanes."""
-        return sum(job.tiles_waiting for job in self.jobs())
-
-    def jobs(self) -> list[TileJob]:
-        """List the jobs with tiles waiting."""
-        return [job for lane in self._lanes.values() for job in lane]
+        """Count the waiting tiles."""
+        return self._tiles
 
     def put(self, job: TileJob) -> None:
         """Let a job's tiles wait."""
-        self._lanes.setdefault(job.task, deque()).append(job)
+        self._jobs.append(job)
+        self._tiles += job.tiles_waiting
 
     def discard(self, job: TileJob) -> int:
         """Drop a job's waiting tiles, if any, and return how many."""
-        lane = self._lanes.get(job.task, deque())
-        if job not in lane:
+        if job not in self._jobs:
             return 0
-        lane.remove(job)
-        self._forget_if_empty(job.task)
+        self._jobs.remove(job)
+        self._tiles -= job.tiles_waiting
         return job.tiles_waiting
 
-    def expire(self, now: float) -> list[TileJob]:
-        """Drop and return the jobs whose deadline has passed."""
-        expired = [job for job in self.jobs() if job.deadline <= now]
-        for job in expired:
-            self.discard(job)
-        return expired
+    def late(self, now: float) -> list[TileJob]:
+        """List the jobs whose deadline has passed. They stay until they are discarded, but no tile is taken."""
+        return [job for job in self._jobs if job.deadline <= now]
 
-    def take(self, limits: dict[str, int]) -> list[Tile]:
+    def take(self, limits: Mapping[str, int], now: float) -> list[Tile]:
         """Take the next batch: tiles of one task, at most limits[task] of them, one job after the other.
 
         Tasks missing from limits are left waiting. Returns [] only if nothing can be taken: work never waits for more
         work.
         """
-        task = next((task for task in self._lanes if limits.get(task)), None)
-        if task is None:
-            return []
-        lane = self._lanes.pop(task)
+        turns = deque(job for job in self._jobs if job.deadline > now and job.task in limits)
+        turns = deque(job for job in turns if job.task == turns[0].task)
         batch: list[Tile] = []
-        while lane and len(batch) < limits[task]:
-            job = lane.popleft()
-            batch.append(Tile(job, job.take()))
-            if job.tiles_waiting:
-                lane.append(job)
-        if lane:
-            self._lanes[task] = lane  # at the end: the other lanes come first next time
+        while turns and len(batch) < limits[turns[0].task]:
+            batch.append(self._take_from(turns.popleft()))
+            if batch[-1].job.tiles_waiting:
+                turns.append(batch[-1].job)
         return batch
 
-    def take_first(self, limits: dict[str, int]) -> list[Tile]:
-        """Take the first tile of the job that has waited longest for it, of a task in limits; [] if all have begun."""
-        job = next((job for job in self.jobs() if not job.tiles_taken and limits.get(job.task)), None)
-        if job is None:
-            return []
-        first = Tile(job, job.take())
-        if not job.tiles_waiting:
-            self.discard(job)
-        return [first]
+    def take_first(self, limits: Mapping[str, int], now: float) -> list[Tile]:
+        """Take the first tile of the oldest job that has not begun, of a task in limits; [] if all have begun."""
+        fresh = (job for job in self._jobs if job.deadline > now and job.task in limits and not job.tiles_taken)
+        return [self._take_from(job) for job in islice(fresh, 1)]
 
-    def _forget_if_empty(self, task: str) -> None:
-        if not self._lanes[task]:
-            del self._lanes[task]
+    def _take_from(self, job: TileJob) -> Tile:
+        """Take a job's next tile and let every other job go before its next but one."""
+        self._jobs.remove(job)
+        self._tiles -= 1
+        tile = Tile(job, job.take())
+        if job.tiles_waiting:
+            self._jobs.append(job)
+        return tile

@@ -44,7 +44,7 @@ def evaluate(
     from model.data.datasets import DatasetError, load_pairs
     from model.evaluation.metrics import SSIM_SIDE
     from model.evaluation.protocol import evaluate as score
-    from model.inference.runner import NonFiniteTiles
+    from model.inference.contract import NonFiniteTiles
 
     errors = Console(stderr=True)
     restorer = load_restorer(task, weights, device, tiling, precision)

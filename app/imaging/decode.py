@@ -10,7 +10,6 @@ from app.imaging import color
 from app.imaging.fault import picture_at_fault
 from app.imaging.formats import READERS
 from app.imaging.formats.png import colour_chunks
-from app.imaging.metadata import clean_exif
 from app.imaging.picture import Picture, Probe
 
 # Display and printer profiles stay under 4 MB; a JPEG holds 16 MB at most.
@@ -41,7 +40,7 @@ def decode(data: bytes, probe: Probe) -> Picture:
             alpha=alpha,
             grey16=grey16,
             icc=None if image.mode == "CMYK" else icc,
-            exif=clean_exif(probe.exif, probe.width, probe.height),
+            exif=probe.exif,
             dpi=dpi[::-1] if dpi and probe.orientation >= 5 else dpi,
             png_colour=colour_chunks(data) if probe.format == "png" else (),
         )

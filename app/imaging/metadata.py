@@ -46,18 +46,20 @@ def clean_exif(exif: bytes, width: int, height: int) -> bytes:
     Accept an EXIF block or a whole TIFF file. A block that cannot be read is dropped: it describes nothing.
     """
     try:
-        main, exposure = _read_block(exif)
+        order, main, exposure = _read_block(exif)
     except (KeyError, IndexError, struct.error):
         return b""
     main = {tag: field for tag, field in main.items() if _describes(tag, field)}
     exposure = {tag: field for tag, field in exposure.items() if tag not in _LEFT_OUT and field.type != _POINTER_TYPE}
+    # First choose, then convert: a thousand fields of a hostile file may each claim all of its bytes.
+    main, room = _fitting(main, MAX_VALUE_BYTES)
+    exposure, _ = _fitting(exposure, room)
+    main, exposure = ({tag: f.little_endian(order) for tag, f in fields.items()} for fields in (main, exposure))
     if ORIENTATION in main:
         main[ORIENTATION] = Field(SHORT, 1, struct.pack("<H", 1))
     for tag, side in ((_WIDTH, width), (_HEIGHT, height)):
         if tag in exposure:
             exposure[tag] = Field(LONG, 1, struct.pack("<I", side))
-    main, room = _fitting(main, MAX_VALUE_BYTES)
-    exposure, _ = _fitting(exposure, room)
     if not main and not exposure:
         return b""
     return _PREFIX + b"II*\0" + struct.pack("<I", 8) + _write_block(main, exposure, 8)
@@ -70,7 +72,7 @@ def add_exif_to_tiff(file: BytesIO, exif: bytes) -> None:
     """
     data = file.getvalue()
     container, _ = read_fields(data, "<", struct.unpack_from("<I", data, 4)[0])
-    main, exposure = _read_block(exif)
+    _, main, exposure = _read_block(exif)
     at = len(data) + len(data) % 2
     file.seek(at)
     file.write(_write_block({**main, **container}, exposure, at))
@@ -78,15 +80,15 @@ def add_exif_to_tiff(file: BytesIO, exif: bytes) -> None:
     file.write(struct.pack("<I", at))
 
 
-def _read_block(exif: bytes) -> tuple[dict[int, Field], dict[int, Field]]:
-    """Return the main and the exposure fields of an EXIF block or TIFF file, little-endian."""
+def _read_block(exif: bytes) -> tuple[str, dict[int, Field], dict[int, Field]]:
+    """Return the byte order, the main and the exposure fields of an EXIF block or TIFF file."""
     blob = exif.removeprefix(_PREFIX)
     order = byte_order(blob)
     main, _ = read_fields(blob, order, struct.unpack_from(order + "I", blob, 4)[0])
     exposure = {}
     if pointer := main.pop(EXIF_POINTER, None):
         exposure, _ = read_fields(blob, order, pointer.integers(order)[0])
-    return ({tag: field.little_endian(order) for tag, field in fields.items()} for fields in (main, exposure))
+    return order, main, exposure
 
 
 def _write_block(main: dict[int, Field], exposure: dict[int, Field], at: int) -> bytes:

@@ -21,7 +21,7 @@ class Probe:
     """What the header of an image says; no pixel has been decoded.
 
     `width` and `height` are as displayed, after `orientation` (EXIF, 1 to 8) is applied. `mode` is "grey", "rgb",
-    "palette" or "cmyk", and `bits` those of its deepest channel. `exif` is as found, unread.
+    "palette" or "cmyk", and `bits` those of its deepest channel. `exif` is what may travel on.
     """
 
     format: str

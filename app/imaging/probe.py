@@ -6,7 +6,7 @@ from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImag
 from app.imaging.fault import picture_at_fault
 from app.imaging.formats import READERS
 from app.imaging.formats.bmp import HEADER_BYTES as BMP_HEADER_BYTES
-from app.imaging.metadata import read_orientation
+from app.imaging.metadata import clean_exif, read_orientation
 from app.imaging.picture import ImageLimits, Probe
 
 _READ = "JPEG, PNG, WebP, TIFF, BMP and AVIF are read here."
@@ -40,9 +40,9 @@ def probe(data: bytes, limits: ImageLimits) -> Probe:
         raise AnimatedImage("The image has several frames or pages. Send one picture at a time.", limit=1)
     orientation = read_orientation(header.exif)
     width, height = (header.height, header.width) if orientation >= 5 else (header.width, header.height)
-    return Probe(
-        format, width, height, header.mode, header.bits, header.alpha, header.frames, orientation, exif=header.exif
-    )
+    # Of a TIFF header.exif is the whole file; the probe lives as long as the request and must not hold it.
+    exif = clean_exif(header.exif, width, height)
+    return Probe(format, width, height, header.mode, header.bits, header.alpha, header.frames, orientation, exif)
 
 
 def sniff(data: bytes) -> str:

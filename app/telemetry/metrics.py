@@ -5,7 +5,6 @@ asked for at each scrape, through functions that `app.main` sets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +22,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app.errors import DmsrError, Overloaded, Unavailable
+from model.inference.contract import Runner
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -32,27 +32,6 @@ TILE_RESULTS = ("done", "cancelled", "expired", "failed")
 # From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-class Runner(Protocol):
-    """Tell what one network on one device is, and what it has been through since the start.
-
-    max_tiles: tiles its device takes at a time, in at_once batches.
-    weights, sha256: name and hash of its file. memory_bytes: in tensors on its device, and held there by PyTorch.
-    """
-
-    task: str
-    device: object
-    weights: str
-    sha256: str
-    precision: str
-    max_tiles: int
-    at_once: int
-    memory_splits: int
-    fp32_retries: int
-
-    @property
-    def memory_bytes(self) -> tuple[int, int]: ...
 
 
 class Metrics:
@@ -186,7 +165,7 @@ class _Runners(Collector):
         for runner in self._runners:
             where = [runner.task, str(runner.device)]
             info.add_metric([runner.task, runner.weights, runner.sha256, runner.precision, str(runner.device)], 1)
-            limit.add_metric(where, -(-runner.max_tiles // runner.at_once))
+            limit.add_metric(where, runner.batch_tiles)
             splits.add_metric(where, runner.memory_splits)
             non_finite.add_metric(where, runner.fp32_retries)
         # The networks of one device share its memory.

@@ -1,8 +1,8 @@
 """The handler everybody writes first: FastAPI, a plain `def`, which Starlette runs in one of its forty threads.
 
 FastAPI's docs advise `def` for work that blocks, and `UploadFile` for files. The plain network is called from all
-threads at once. Our runner wants no more calls at once than its device works on, so its batches queue for as many
-threads, request by request in turn.
+threads at once. Our runner computes with as many threads as the processor has, so its batches queue for so many callers
+of one thread each, first come, first served.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +15,14 @@ from model.inference.tiling import Pixels
 
 
 class FewThreads(Restorer):
-    """A Restorer whose batches run in as many threads as the device wants, first come, first served."""
+    """A Restorer whose batches run in as many threads as the processor has, or in one that calls a GPU."""
 
     def __init__(self, restorer: Restorer) -> None:
         self.runner, self.overlap = restorer.runner, restorer.overlap
-        self._device = ThreadPoolExecutor(self.runner.at_once)
+        self._device = ThreadPoolExecutor(max(self.runner.threads, 1))
 
     def run(self, tiles: Pixels) -> Pixels:
-        return self._device.submit(self.runner.run, tiles).result()
+        return self._device.submit(self.runner.run, tiles, 1).result()
 
 
 def create_app() -> FastAPI:

@@ -14,7 +14,7 @@ from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.runner import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, NonFiniteTiles
 from model.inference.tiling import Pixels
 
 _log = structlog.get_logger()
@@ -69,14 +69,20 @@ class RemoteRunner:
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0
-    at_once, has_express, overlaps_host = 1, False, False  # while one cuts or stitches, others keep restorers busy
+    threads = 0  # it computes elsewhere
+    overlaps_host = False  # while one cuts or stitches, others keep restorers busy
     memory_bytes = (0, 0)  # none in this process
+
+    @property
+    def batch_tiles(self) -> int:
+        """Return `max_tiles`."""
+        return self.max_tiles
 
     def warm_up(self) -> dict[int, float]:
         """Return `seconds`."""
         return self.seconds
 
-    def run(self, tiles: Pixels, express: bool = False, tries: int = 3) -> Pixels:
+    def run(self, tiles: Pixels, threads: int = 1, tries: int = 3) -> Pixels:
         """Restore uint8 (n, tile, tile, 3); raises NonFiniteTiles, DeviceFault, or what else the network raises."""
         try:
             answer = self.restorers.restore.remote(self.task, tiles).result()
@@ -86,7 +92,7 @@ class RemoteRunner:
             if isinstance(error, RayTaskError) or tries == 1:
                 raise  # the network's own failure, or a batch that takes every restorer down with it
             _log.warning("restorer lost", device=self.device, cause=type(error).__name__)
-            return self.run(tiles, express, tries - 1)
+            return self.run(tiles, threads, tries - 1)
         restored, lost, self.max_tiles, splits, retries = answer
         self.memory_splits += splits
         self.fp32_retries += retries

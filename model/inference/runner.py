@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
-from model.inference.cpu_threads import SideBySide, prepare
+from model.inference.contract import DeviceFault, NonFiniteTiles
+from model.inference.cpu_threads import prepare, run_each
 from model.inference.cuda_graphs import GraphedFunction
 from model.inference.onednn import can_fuse, fused
 from model.inference.tiling import Pixels
@@ -29,31 +30,11 @@ MEAN_ERROR, RARE_ERROR = 0.3, 3
 """What bfloat16 may differ from float32 by: on the mean, and in one value of a thousand, in 8-bit steps."""
 
 
-class NonFiniteTiles(ArithmeticError):
-    """Tiles for which the network gives NaN or infinity even in float32.
-
-    indices: theirs in the batch. restored: the whole batch, in which all other tiles are good.
-    """
-
-    def __init__(self, indices: list[int], restored: Pixels) -> None:
-        super().__init__(f"the network's output is not finite for tiles {indices}")
-        self.indices = indices
-        self.restored = restored
-
-
-class DeviceFault(RuntimeError):
-    """A device that is lost to this process: CUDA errors are sticky, and only a new process can go on."""
-
-
 class TileRunner:
     """Hold one network on one device and run batches of its tiles.
 
-    at_once: calls of `run` the device gains from, and the most there may be at a time: one for each of a processor's
-    threads, else one, from one thread.
-    has_express: one call more may be under way, an express one, which the others give way to; max_tiles must allow it.
-    max_tiles: tiles run in one go; `warm_up` picks it, and it falls when the device runs out of memory.
-    memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
-    weights, sha256: name and hash of the file it was loaded from, if it was.
+    It is a model.inference.contract.Runner, which says what its attributes mean. A device other than the processor must
+    always be called from the same thread. max_tiles falls when the device runs out of memory.
     """
 
     weights = ""
@@ -66,9 +47,8 @@ class TileRunner:
         device: str = "auto",
         precision: str = "auto",
         max_tiles: int = 8,
-        beside: "TileRunner | None" = None,
     ) -> None:
-        """Take a network over; beside: another runner on the same device, with which it shares the processor."""
+        """Take a network over; raises ValueError for device or precision."""
         self.info = info
         self.tile = info.tile
         self.device = resolve_device(device)
@@ -79,15 +59,9 @@ class TileRunner:
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()
         self._fast = _fastest(self._network, self.device, self.precision)
         self._graphs: GraphedFunction | None = None  # captured by warm_up
-        self._side_by_side: SideBySide | None = None
         if self.device.type == "cuda":
             self._graphs = GraphedFunction(self._restore, self.tile, self.device)
-        elif beside:
-            self._side_by_side = beside._side_by_side
-        elif (threads := prepare()) > 1:
-            self._side_by_side = SideBySide(threads)
-        self.at_once = min(self._side_by_side.threads, max_tiles) if self._side_by_side else 1
-        self.has_express = self._side_by_side is not None and self.at_once < max_tiles
+        self.threads = prepare() if self.device.type == "cpu" else 0
         self._counting = threading.Lock()
 
     @classmethod
@@ -98,11 +72,10 @@ class TileRunner:
         precision: str = "auto",
         sha256: str | None = None,
         max_tiles: int = 8,
-        beside: "TileRunner | None" = None,
     ) -> "TileRunner":
         """Load a weights file onto a device; raises WeightsError for the file, ValueError for device or precision."""
         network, info = load_checkpoint(path, sha256)
-        runner = cls(network, info, device, precision, max_tiles, beside)
+        runner = cls(network, info, device, precision, max_tiles)
         runner.weights, runner.sha256 = path.stem, sha256 or file_sha256(path)
         return runner
 
@@ -110,6 +83,11 @@ class TileRunner:
     def overlaps_host(self) -> bool:
         """Tell whether the device works beside the processor, so that the next batch should be ready before it ends."""
         return self.device.type == "cuda"
+
+    @property
+    def batch_tiles(self) -> int:
+        """Return how many tiles one batch should have: one for a thread of the processor, else all the device takes."""
+        return 1 if self.threads else self.max_tiles
 
     @property
     def task(self) -> str:
@@ -127,13 +105,13 @@ class TileRunner:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
         Weights that come out too coarse in bfloat16 run in float32 from here on; `precision` tells.
-        Doubling stops as soon as it no longer pays, on GPUs after a few. Where tiles run side by side there is nothing
-        to double: a tile for each thread is the best. Returns the seconds each batch size took.
+        Doubling stops as soon as it no longer pays, on GPUs after a few. On a processor a tile for each thread is the
+        best, so nothing else is tried. Returns the seconds of the device's time that each batch size took.
         """
         seconds: dict[int, float] = {}
         count = 1
-        if self._side_by_side:
-            count = self.max_tiles = self.at_once
+        if self.threads:
+            count = self.max_tiles = min(self.threads, self.max_tiles)
         self._check_precision()
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
@@ -151,7 +129,7 @@ class TileRunner:
         self.max_tiles = next(size for size, taken in seconds.items() if size / taken >= 0.95 * best)
         if self._graphs:
             self._graphs.forget_above(self.max_tiles)
-        return seconds
+        return {1: 1 / best} if self.threads else seconds
 
     def _check_precision(self) -> None:
         if self.precision == "fp32":
@@ -172,9 +150,10 @@ class TileRunner:
             except torch.OutOfMemoryError:
                 self.max_tiles = max(1, count // 2)
 
-    def run(self, tiles: Pixels, express: bool = False) -> Pixels:
-        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB; express: at once, if the runner has_express.
+    def run(self, tiles: Pixels, threads: int | None = None) -> Pixels:
+        """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
 
+        threads: how many compute on a processor, all by default. Calls from several threads must share them out.
         Any tile side the network takes is accepted; the weights' own is `tile`.
         Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
@@ -185,7 +164,7 @@ class TileRunner:
         while start < len(tiles):
             count = min(self.max_tiles, len(tiles) - start)
             try:
-                restored[start : start + count], bad = self._run_batch(tiles[start : start + count], express)
+                restored[start : start + count], bad = self._run_batch(tiles[start : start + count], threads)
             except RuntimeError as error:
                 if _device_lost(error):
                     raise DeviceFault(str(error)) from error
@@ -208,23 +187,23 @@ class TileRunner:
         return restored
 
     @torch.inference_mode()
-    def _run_batch(self, tiles: Pixels, express: bool) -> tuple[Pixels, list[int]]:
+    def _run_batch(self, tiles: Pixels, threads: int | None) -> tuple[Pixels, list[int]]:
         """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, express)
+        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, threads)
         bad = torch.nonzero(~finite).flatten()
         if len(bad):
             with self._counting:
                 self.fp32_retries += len(bad)
-            again, finite = self._compute(tiles[bad.tolist()], "fp32", express)
+            again, finite = self._compute(tiles[bad.tolist()], "fp32", threads)
             restored[bad] = again.to(restored.device)
             bad = bad[~finite.to(bad.device)]
         return restored.cpu().numpy(), bad.tolist()
 
-    def _compute(self, tiles: Pixels, precision: str, express: bool) -> tuple[Tensor, Tensor]:
-        restore = partial(self._restore, precision=precision)
-        if self._side_by_side:
-            return self._side_by_side.run(restore, tiles, express)
-        return restore(torch.from_numpy(tiles).to(self.device))
+    def _compute(self, tiles: Pixels, precision: str, threads: int | None) -> tuple[Tensor, Tensor]:
+        restore, batch = partial(self._restore, precision=precision), torch.from_numpy(tiles)
+        if self.threads:
+            return run_each(restore, batch, threads or self.threads, self.threads)
+        return restore(batch.to(self.device))
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
         """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""

@@ -26,18 +26,18 @@ class Clock:
         return self.now
 
 
-class Work(threading.Condition):
-    """A condition that knows how many lanes wait at it since it was last notified."""
+class WatchedQueue(TileQueue):
+    """A queue that knows how many times a lane has found nothing since the last job arrived."""
 
-    waiting = 0
+    vain = 0
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waiting += 1
-        return super().wait(timeout)
+    def put(self, job: TileJob) -> None:
+        super().put(job)
+        self.vain = 0
 
-    def notify_all(self) -> None:
-        self.waiting = 0
-        super().notify_all()
+    def late(self, now: float) -> list[TileJob]:
+        self.vain += 1  # every lane begins with this
+        return super().late(now)
 
 
 class FakeRunner:
@@ -48,26 +48,37 @@ class FakeRunner:
         behaviour: Callable[[np.ndarray], np.ndarray] = lambda tiles: tiles,
         max_tiles: int = 4,
         overlaps_host: bool = False,
-        at_once: int = 1,
-        has_express: bool = False,
+        threads: int = 0,
     ) -> None:
         self.behaviour = behaviour
         self.max_tiles = max_tiles
         self.overlaps_host = overlaps_host
-        self.at_once = at_once
-        self.has_express = has_express
+        self.threads = threads
         self.batches: list[int] = []
-        self.express: list[bool] = []  # of each batch
+        self.threads_of: list[int] = []  # of each batch
+        self.beside: list[int] = []  # how many others ran when each batch began
+        self._ended = 0
+        self._lock = threading.Lock()
         self.running = threading.Semaphore(0)
         self.gate: threading.Semaphore | None = None
 
-    def run(self, tiles: np.ndarray, express: bool = False) -> np.ndarray:
-        self.batches.append(len(tiles))
-        self.express.append(express)
+    @property
+    def batch_tiles(self) -> int:
+        return 1 if self.threads else self.max_tiles
+
+    def run(self, tiles: np.ndarray, threads: int) -> np.ndarray:
+        with self._lock:
+            self.beside.append(len(self.batches) - self._ended)
+            self.batches.append(len(tiles))
+            self.threads_of.append(threads)
         self.running.release()
-        if self.gate is not None:
-            assert self.gate.acquire(timeout=30), "the test never let this batch go"
-        return self.behaviour(tiles)
+        try:
+            if self.gate is not None:
+                assert self.gate.acquire(timeout=30), "the test never let this batch go"
+            return self.behaviour(tiles)
+        finally:
+            with self._lock:
+                self._ended += 1
 
     def warm_up(self) -> dict[int, float]:
         return {1: 1.0, 2: 1.5}
@@ -91,12 +102,12 @@ class FakeEngine:
     def __init__(self, *runners: FakeRunner, clock: Callable[[], float] | None = None) -> None:
         self.clock = clock or Clock()
         self.metrics = Metrics()
-        self.queue, self.work = TileQueue(), Work()
+        self.queue = WatchedQueue()
         self.workers = [
-            DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, self.work, self.metrics, self.clock)
+            DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, self.metrics, self.clock)
             for i, r in enumerate(runners)
         ]
-        self.engine = BatchingEngine(self.workers, self.queue, self.work, self.metrics, self.clock)
+        self.engine = BatchingEngine(self.workers, self.queue, self.metrics, self.clock)
 
     async def __aenter__(self) -> "FakeEngine":
         self.engine.start()
@@ -108,7 +119,11 @@ class FakeEngine:
     async def idle_lanes(self, count: int) -> None:
         """Wait until so many lanes have looked for work in vain since the last arrived."""
         await asyncio.sleep(0)  # tasks made just now bring theirs
-        await until(lambda: self.work.waiting >= count)
+        await until(lambda: self.queue.vain >= count)
+
+    async def rest(self) -> None:
+        """Wait until every lane of every device waits for work."""
+        await until(lambda: all(len(w._idle) == w._lanes + w._has_express for w in self.workers))
 
     def tiles(self, result: str, task: str = "derain") -> float:
         return self.metrics.registry.get_sample_value("dmsr_tiles_total", {"task": task, "result": result}) or 0

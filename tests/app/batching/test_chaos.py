@@ -16,7 +16,6 @@ from app.batching.job import TileJob
 from app.errors import DmsrError
 from app.settings import QueueSettings
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.cpu_threads import SideBySide
 from model.inference.runner import TileRunner
 from model.inference.tiling import TilePlan
 from model.network.config import DMSRConfig
@@ -48,7 +47,15 @@ class Weather(nn.Module):
         return x + 1 / 255, None, None
 
 
-class BesideRunner(TileRunner):
+class WholeRunner(TileRunner):
+    """A runner that takes batches whole, as a device does that is not this processor."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.threads = 0
+
+
+class BesideRunner(WholeRunner):
     """A runner that has two batches under way, as on a GPU."""
 
     overlaps_host = True
@@ -59,11 +66,10 @@ class ManyRunner(TileRunner):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self._side_by_side = SideBySide(3)
-        self.at_once, self.has_express = 3, True
+        self.threads = 3
 
 
-def runner(rng, deadly, kind=TileRunner):
+def runner(rng, deadly, kind):
     info = CheckpointInfo(DMSRConfig(4, 1), "derain", tile=TILE)
     return kind(Weather(rng, deadly), info, device="cpu", precision="fp32", max_tiles=8)
 
@@ -94,7 +100,7 @@ async def storm(seed, operations, deadly):
     clock = Clock()
     ends: list[str] = []
     started: list[asyncio.Task] = []
-    runners = [runner(rng, deadly, kind) for kind in (TileRunner, BesideRunner, ManyRunner)]
+    runners = [runner(rng, deadly, kind) for kind in (WholeRunner, BesideRunner, ManyRunner)]
     async with FakeEngine(*runners, clock=clock) as fake:
         admission = Admission(QueueSettings(tiles=CAPACITY), fake.engine.tiles_per_second, clock, jitter=rng.random)
         for _ in range(operations):

@@ -1,13 +1,14 @@
 """Queue, devices and futures together, around a fake device."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
 
 from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, DeviceLost, Draining, RestorationFailed
-from model.inference.runner import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, NonFiniteTiles
 from model.inference.tiling import TilePlan
 from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, run, until, values
 
@@ -237,6 +238,27 @@ def test_a_deadline_is_answered_while_the_device_is_busy():
             with pytest.raises(DeadlineExceeded, match="0 of 9 tiles"):
                 await fake.engine.run(job(9, deadline=0.01))
             runner.let_go(100)
+
+    run(scenario)
+
+
+def test_a_job_that_finishes_at_its_deadline_is_done():
+    """The loop stands still until both have happened, so that it hears of result and deadline at the same moment."""
+
+    async def scenario():
+        runner = FakeRunner()
+        runner.hold()
+        async with FakeEngine(runner) as fake:
+            mine = job(1, deadline=0.05)
+            running = asyncio.create_task(fake.engine.run(mine))
+            await runner.started()
+            runner.let_go()
+            while mine.tiles_done < 1:
+                time.sleep(0.001)  # noqa: ASYNC251 - the loop is to stand still
+            time.sleep(0.06)  # noqa: ASYNC251
+            await running
+            assert (mine.stitch() == 7).all()
+            assert fake.tiles("expired") == fake.tiles("cancelled") == 0
 
     run(scenario)
 

@@ -32,7 +32,7 @@ def job(tiles, task="derain", deadline=float("inf")):
 
 def drain(queue, limit):
     batches = []
-    while batch := queue.take({"derain": limit, "dehaze": limit}):
+    while batch := queue.take({"derain": limit, "dehaze": limit}, now=0):
         batches.append(batch)
     return batches
 
@@ -85,10 +85,10 @@ def test_no_job_waits_for_more_than_its_turns(sizes):
 def test_a_small_job_overtakes_a_huge_one():
     queue = TileQueue()
     queue.put(job(1000))
-    queue.take({"derain": 8})
+    queue.take({"derain": 8}, now=0)
     small = job(1)
     queue.put(small)
-    assert small in [tile.job for tile in queue.take({"derain": 8})]
+    assert small in [tile.job for tile in queue.take({"derain": 8}, now=0)]
 
 
 def test_first_tiles_are_taken_in_the_order_the_jobs_came_and_once():
@@ -96,12 +96,12 @@ def test_first_tiles_are_taken_in_the_order_the_jobs_came_and_once():
     queue, both = TileQueue(), {"derain": 1, "dehaze": 1}
     huge, first, second, third = job(1000), job(2), job(1), job(1, "dehaze")
     queue.put(huge)
-    queue.take(both)
+    queue.take(both, now=0)
     for each in (first, second, third):
         queue.put(each)
-    assert queue.take_first({"dehaze": 1}) == [(third, 0)]
-    assert [queue.take_first(both) for _ in range(3)] == [[(first, 0)], [(second, 0)], []]
-    assert [queue.take(both)[0].job for _ in range(3)] == [huge, first, huge]
+    assert queue.take_first({"dehaze": 1}, now=0) == [(third, 0)]
+    assert [queue.take_first(both, now=0) for _ in range(3)] == [[(first, 0)], [(second, 0)], []]
+    assert [queue.take(both, now=0)[0].job for _ in range(3)] == [huge, first, huge]
 
 
 @settings(deadline=None)
@@ -111,14 +111,14 @@ def test_every_tile_comes_once_whichever_way_it_is_taken(sizes, first):
     queued = [job(tiles, task) for tiles, task in sizes]
     for each in queued:
         queue.put(each)
-    taken = [tile for is_first in first for tile in (queue.take_first if is_first else queue.take)(both)]
+    taken = [tile for is_first in first for tile in (queue.take_first if is_first else queue.take)(both, now=0)]
     taken += [tile for batch in drain(queue, 3) for tile in batch]
     assert Counter((id(tile.job), tile.index) for tile in taken) == Counter(
         (id(each), index) for each in queued for index in range(each.tiles_total)
     )
 
 
-def test_lanes_take_turns():
+def test_tasks_take_turns():
     queue = TileQueue()
     queue.put(job(6, "derain"))
     queue.put(job(6, "dehaze"))
@@ -129,7 +129,7 @@ def test_lanes_take_turns():
 def test_a_task_without_room_is_left_waiting():
     queue = TileQueue()
     queue.put(job(1, "dehaze"))
-    assert queue.take({"derain": 4}) == []
+    assert queue.take({"derain": 4}, now=0) == []
     assert len(queue) == 1
 
 
@@ -138,16 +138,37 @@ def test_discarding_drops_what_waits_and_nothing_else():
     gone, stays = job(5), job(3)
     queue.put(gone)
     queue.put(stays)
-    queue.take({"derain": 2})
+    queue.take({"derain": 2}, now=0)
     assert queue.discard(gone) == 4
     assert queue.discard(gone) == 0
     assert {id(tile.job) for batch in drain(queue, 4) for tile in batch} == {id(stays)}
 
 
-def test_jobs_past_their_deadline_leave():
-    queue = TileQueue()
+def test_a_job_past_its_deadline_has_no_more_tiles_taken():
+    """Neither in its turn nor first; it is named, and stays until whoever queued it takes it out."""
+    queue, both = TileQueue(), {"derain": 1, "dehaze": 1}
     late, fine = job(2, deadline=10), job(2, deadline=11)
     queue.put(late)
     queue.put(fine)
-    assert queue.expire(now=10) == [late]
-    assert queue.jobs() == [fine]
+    assert queue.late(now=9) == []
+    assert queue.late(now=10) == [late]
+    assert queue.take_first(both, now=10) == [(fine, 0)]
+    assert queue.take(both, now=10) == [(fine, 1)]
+    assert queue.take(both, now=10) == []
+    assert len(queue) == queue.discard(late) == 2
+    assert len(queue) == 0
+
+
+@settings(deadline=None)
+@given(jobs)
+def test_turns_are_those_of_jobs_whatever_their_task(sizes):
+    """A job of one task waits no longer beside another task's jobs than beside its own."""
+    queue = TileQueue()
+    queued = [job(tiles, task) for tiles, task in sizes]
+    for each in queued:
+        queue.put(each)
+    order = [tile.job for batch in drain(queue, 1) for tile in batch]
+    for turn in range(max((each.tiles_total for each in queued), default=0)):
+        begun = sum(min(each.tiles_total, turn) for each in queued)
+        left = [each for each in queued if each.tiles_total > turn]
+        assert order[begun : begun + len(left)] == left

@@ -1,6 +1,8 @@
 """EXIF: what travels on, what does not, and that no bytes whatever can break the cleaning."""
 
 import random
+import struct
+import tracemalloc
 from io import BytesIO
 
 import pytest
@@ -71,6 +73,20 @@ def test_an_endless_value_does_not_grow():
     exif = Image.Exif()
     exif[ExifTags.IFD.Exif] = {tag: b"x" * 30_000 for tag in range(0xC000, 0xC010)}
     assert len(clean_exif(exif.tobytes(), 5, 4)) < 60_000
+
+
+def test_fields_that_claim_the_whole_file_are_not_copied():
+    """In a big-endian directory, a thousand fields claim the same megabyte. Their copies would fill the memory."""
+    body, count = bytes(2**20), 1000
+    entries = b"".join(struct.pack(">HHII", 0x9C9B + n, 3, len(body) // 2, 64) for n in range(count))
+    directory = struct.pack(">H", count) + entries + bytes(4)
+    data = b"MM\0*" + struct.pack(">I", 64 + len(body)) + bytes(56) + body + directory
+    tracemalloc.start()
+    cleaned = clean_exif(data, 5, 4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert cleaned == b""
+    assert peak < 2**21
 
 
 def test_whatever_survives_cleaning_can_be_written_everywhere():

@@ -1,6 +1,7 @@
 """What the header alone decides: the format, the size, and what is refused before one pixel is decoded."""
 
 import struct
+import sys
 import zlib
 from dataclasses import replace
 from time import perf_counter
@@ -12,7 +13,7 @@ from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImag
 from app.imaging.picture import ImageLimits
 from app.imaging.probe import probe
 
-from .corpus import STORABLE, camera_exif, draw, save
+from .corpus import STORABLE, TAGGED, camera_exif, draw, save
 
 LIMITS = ImageLimits()
 
@@ -44,6 +45,16 @@ def test_the_header_is_enough(format):
     assert (whole.format, whole.width, whole.height, whole.mode, whole.bits) == (format, 640, 480, "rgb", 8)
     if format != "avif":  # libavif wants every byte to be there
         assert probe(data[: len(data) // 2], LIMITS) == whole
+
+
+@pytest.mark.parametrize("format", TAGGED)
+def test_what_the_header_says_does_not_hold_the_upload(format):
+    """The answer lives as long as the request, and the upload is to go when it is decoded."""
+    data = save(draw("RGB"), format, exif=camera_exif(6))
+    before = sys.getrefcount(data)
+    header = probe(data, LIMITS)
+    assert b"Rainmaker" in header.exif
+    assert sys.getrefcount(data) == before
 
 
 @pytest.mark.parametrize(

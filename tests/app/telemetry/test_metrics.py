@@ -24,7 +24,7 @@ def runner(device="cuda:0", task="derain", **changes):
         "sha256": "ab12",
         "precision": "bf16",
         "max_tiles": 32,
-        "at_once": 1,
+        "batch_tiles": 32,
         "memory_splits": 0,
         "fp32_retries": 0,
         "memory_bytes": (1000, 2000),
@@ -133,8 +133,8 @@ def test_a_scrape_under_load_is_prompt_and_sees_the_load(server, client):
     assert statistics.median(seconds) < 0.5
 
 
-def test_the_largest_batch_of_a_device_that_works_on_several_is_its_part():
+def test_the_largest_batch_is_not_all_that_the_device_takes_at_a_time():
     metrics = Metrics()
-    metrics.watch_runners([runner(device="cpu", max_tiles=7, at_once=2)])
+    metrics.watch_runners([runner(device="cpu", max_tiles=7, batch_tiles=1)])
     labels = {"task": "derain", "device": "cpu"}
-    assert metrics.registry.get_sample_value("dmsr_batch_tiles_limit", labels) == 4
+    assert metrics.registry.get_sample_value("dmsr_batch_tiles_limit", labels) == 1

@@ -2,13 +2,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from model.inference.cpu_threads import SideBySide, usable_cpus
+from model.inference.cpu_threads import run_each, usable_cpus
 
 
 def tiles(count):
@@ -41,16 +42,24 @@ def whole(x):
     return x, torch.ones(len(x), dtype=torch.bool)
 
 
-def test_tiles_run_side_by_side_come_back_in_order():
+@pytest.fixture
+def usual():
+    """The process's own number of threads, which no test may change."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_tiles_run_side_by_side_come_back_in_order(usual):
     batch = tiles(7)
-    result = SideBySide(3).run(lambda x: (255 - x, x[:, 0, 0, 0] > 100), batch)
-    assert np.array_equal(result[0].numpy(), 255 - batch)
-    assert np.array_equal(result[1].numpy(), batch[:, 0, 0, 0] > 100)
+    restored, first = run_each(lambda x: (255 - x, x[:, 0, 0, 0] > 100), torch.from_numpy(batch), 3, usual)
+    assert np.array_equal(restored.numpy(), 255 - batch)
+    assert np.array_equal(first.numpy(), batch[:, 0, 0, 0] > 100)
 
 
 @pytest.mark.parametrize(("count", "threads"), [(1, 4), (2, 2), (3, 1), (4, 1)])
-def test_each_tile_has_its_share_of_the_threads(count, threads):
-    """All tiles of a call are under way at once; the caller's own number of threads stays."""
+def test_each_tile_has_its_part_of_the_threads(usual, count, threads):
+    """All are under way at once, and a single one runs in the caller's thread."""
     meeting = threading.Barrier(count, timeout=30)
     seen = []
 
@@ -59,15 +68,16 @@ def test_each_tile_has_its_share_of_the_threads(count, threads):
         seen.append((threading.current_thread(), torch.get_num_threads(), torch.is_inference_mode_enabled(), len(x)))
         return whole(x)
 
-    before = torch.get_num_threads()
-    SideBySide(4).run(function, tiles(count))
-    assert len({thread for thread, *_ in seen}) == count
+    run_each(function, torch.from_numpy(tiles(count)), 4, usual)
+    callers = {thread for thread, *_ in seen}
+    assert len(callers) == count
+    assert (threading.current_thread() in callers) == (count == 1)
     assert [rest for _, *rest in seen] == [[threads, True, 1]] * count
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == usual
+    assert not torch.is_inference_mode_enabled()
 
 
-def test_two_callers_share_the_threads_and_get_their_own_pixels():
-    """Sixty tiles of either, which at no time have more than the three threads there are."""
+def test_more_tiles_than_threads_wait_for_each_other(usual):
     lock, running, together = threading.Lock(), [], []
 
     def function(x):
@@ -76,72 +86,43 @@ def test_two_callers_share_the_threads_and_get_their_own_pixels():
             together.append(sum(running))
         result = 255 - x
         with lock:
-            running.remove(torch.get_num_threads())
-        return result, torch.ones(len(x), dtype=torch.bool)
+            running.pop()
+        return whole(result)
 
-    subject, batch = SideBySide(3), tiles(60)
-    with ThreadPoolExecutor(2) as callers:
-        singly = callers.submit(lambda: [subject.run(function, tile[None])[0].numpy() for tile in batch])
-        at_once = callers.submit(subject.run, function, batch)
-        assert np.array_equal(np.concatenate(singly.result(30)), 255 - batch)
-        assert np.array_equal(at_once.result(30)[0].numpy(), 255 - batch)
+    batch = tiles(60)
+    assert np.array_equal(run_each(function, torch.from_numpy(batch), 3, usual)[0].numpy(), 255 - batch)
     assert max(together) <= 3
 
 
-def test_who_comes_while_a_tile_has_all_threads_waits_and_takes_its_share():
-    """Else two callers would go on to take all threads in turns. Only the second tile that is alone has them all again.
-
-    Who has them all has them in the same thread: one that has led a team keeps it, and there should be few. Who has
-    one has the caller's.
-    """
-    started, go = threading.Semaphore(0), threading.Semaphore(0)
-    seen = []
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_is_raised_when_no_tile_is_under_way_any_more(usual, threads):
+    under_way, lock = [], threading.Lock()
 
     def function(x):
-        seen.append((threading.current_thread(), torch.get_num_threads()))
-        started.release()
-        assert go.acquire(timeout=30)
-        return whole(x)
-
-    subject = SideBySide(2)
-    with ThreadPoolExecutor(2) as callers:
-        first = callers.submit(subject.run, function, tiles(1))
-        assert started.acquire(timeout=30)
-        second = callers.submit(subject.run, function, tiles(1))
-        while subject._crowd < 2:
-            assert not first.done()
-        assert len(seen) == 1
-        go.release(2)
-        first.result(30)
-        second.result(30)
-        for _ in range(2):
-            go.release()
-            subject.run(function, tiles(1))
-    assert [threads for _, threads in seen] == [2, 1, 1, 2]
-    leaders = [thread.name for thread, _ in seen]
-    assert leaders[0] == leaders[3] == "tile-0_0"
-    assert leaders[2] == threading.current_thread().name
-
-
-def test_a_failure_is_raised_when_no_tile_is_under_way_any_more():
-    """And it takes no threads with it: the next tile but one has them all."""
-    finished = []
-
-    def function(x):
-        if x[0, 0, 0, 0] == 0:
-            raise MemoryError("no room")
-        finished.append(torch.get_num_threads())
-        return whole(x)
+        with lock:
+            under_way.append(x)
+        try:
+            if x[0, 0, 0, 0] == 0:
+                raise MemoryError("no room")
+            time.sleep(0.01)
+            return whole(x)
+        finally:
+            with lock:
+                under_way.pop()
 
     batch = np.ones((5, 8, 8, 3), np.uint8)
     batch[0] = 0
-    subject = SideBySide(2)
     with pytest.raises(MemoryError):
-        subject.run(function, batch)
-    assert len(finished) == 4
-    for _ in range(2):
-        subject.run(function, batch[1:2])
-    assert finished[4:] == [1, 2]
+        run_each(function, torch.from_numpy(batch), threads, usual)
+    assert not under_way
+    assert torch.get_num_threads() == usual
+
+
+def test_new_threads_get_the_usual_number_afterwards(usual):
+    """PyTorch gives a new thread the number that any thread has set last."""
+    run_each(whole, torch.from_numpy(tiles(3)), 3, usual)
+    with ThreadPoolExecutor(1) as caller:
+        assert caller.submit(torch.get_num_threads).result(30) == usual
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults as Linux does")
@@ -167,32 +148,3 @@ print(faults() - before)
         return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
     assert count("keep") < 20_000 < 80_000 < count("leave")
-
-
-def test_an_express_tile_waits_for_nobody():
-    """It has one thread, while others have all there are; and they get theirs back as if it had not been."""
-    started, go = threading.Semaphore(0), threading.Event()
-    seen = []
-
-    def function(x):
-        seen.append(torch.get_num_threads())
-        if x[0, 0, 0, 0]:
-            started.release()
-            assert go.wait(30)
-        return whole(x)
-
-    subject, ones = SideBySide(2), np.ones((2, 8, 8, 3), np.uint8)
-    with ThreadPoolExecutor(1) as caller:
-        busy = caller.submit(subject.run, function, ones)
-        for _ in range(2):
-            assert started.acquire(timeout=30)
-        restored, finite = subject.run(function, 0 * ones[:1], express=True)
-        assert not restored.any()
-        assert finite.all()
-        assert not busy.done()
-        go.set()
-        busy.result(30)
-    subject.run(function, ones)
-    subject.run(function, ones[:1])  # the crowd is remembered for one tile
-    subject.run(function, ones[:1])
-    assert seen == [1, 1, 1, 1, 1, 1, 2]

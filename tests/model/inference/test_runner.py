@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.runner import NonFiniteTiles, TileRunner, resolve_device, resolve_precision
+from model.inference.contract import NonFiniteTiles
+from model.inference.onednn import can_fuse
+from model.inference.runner import TileRunner, resolve_device, resolve_precision
 from model.network.network import DMSR
 
 
@@ -27,6 +29,12 @@ class Fake(nn.Module):
 def runner(tiny_config, function, **kwargs):
     info = CheckpointInfo(tiny_config, "derain", tile=64)
     return TileRunner(Fake(function), info, device="cpu", **({"precision": "fp32"} | kwargs))
+
+
+def whole_batches(subject):
+    """Let a runner take batches whole, as a device does that is not this processor."""
+    subject.threads = 0
+    return subject
 
 
 def tiles(count, seed=0):
@@ -61,7 +69,7 @@ def test_the_network_sees_rgb_in_unit_range(tiny_config):
 
 
 def test_batches_obey_max_tiles(tiny_config):
-    subject = runner(tiny_config, lambda x: x, max_tiles=3)
+    subject = whole_batches(runner(tiny_config, lambda x: x, max_tiles=3))
     batch = tiles(7)
     assert np.array_equal(subject.run(batch), batch)
     assert subject._fast.batches == [3, 3, 1]
@@ -75,7 +83,7 @@ def test_out_of_memory_halves_the_batch_and_remembers(tiny_config):
             raise torch.OutOfMemoryError("too many")
         return x
 
-    subject = runner(tiny_config, hungry, max_tiles=8)
+    subject = whole_batches(runner(tiny_config, hungry, max_tiles=8))
     batch = tiles(8)
     assert np.array_equal(subject.run(batch), batch)
     assert (subject.max_tiles, subject.memory_splits) == (2, 2)
@@ -88,7 +96,7 @@ def test_out_of_memory_with_one_tile_is_raised(tiny_config):
         raise torch.OutOfMemoryError("none left")
 
     with pytest.raises(torch.OutOfMemoryError):
-        runner(tiny_config, starving).run(tiles(2))
+        whole_batches(runner(tiny_config, starving)).run(tiles(2))
 
 
 def test_another_fault_is_not_taken_for_memory(tiny_config):
@@ -96,7 +104,7 @@ def test_another_fault_is_not_taken_for_memory(tiny_config):
         raise RuntimeError("device-side assert")
 
     with pytest.raises(RuntimeError, match="device-side"):
-        runner(tiny_config, broken).run(tiles(4))
+        whole_batches(runner(tiny_config, broken)).run(tiles(4))
 
 
 def test_tiles_that_are_not_finite_run_again_in_fp32(tiny_config):
@@ -107,7 +115,7 @@ def test_tiles_that_are_not_finite_run_again_in_fp32(tiny_config):
         x[1] = float("inf")
         return x
 
-    subject = runner(tiny_config, lambda x: x)
+    subject = whole_batches(runner(tiny_config, lambda x: x))
     subject.precision, subject._fast = "bf16", Fake(overflowing)
     batch = tiles(3)
     assert np.array_equal(subject.run(batch), batch)
@@ -145,48 +153,43 @@ def test_warm_up_finds_the_smallest_batch_near_the_best_throughput(tiny_config, 
         now += cost[len(x)]
         return x
 
-    subject = runner(tiny_config, work, max_tiles=16)
+    subject = whole_batches(runner(tiny_config, work, max_tiles=16))
     seconds = subject.warm_up(clock=lambda: now)
     assert all(taken == pytest.approx(cost[size]) for size, taken in seconds.items())
     assert subject.max_tiles == best
 
 
-def test_on_a_cpu_a_tile_for_each_thread_is_all_that_is_tried(tiny_config, monkeypatch):
-    """All threads are busy while it is measured, as they are under load."""
+def test_on_a_processor_a_tile_for_each_thread_is_all_that_is_tried(tiny_config, monkeypatch):
+    """All threads are busy while it is measured, as they are under load, and a tile's part of that time counts."""
     monkeypatch.setattr("model.inference.runner.prepare", lambda: 3)
-    subject = runner(tiny_config, lambda x: x, max_tiles=64)
-    assert list(subject.warm_up()) == [3]
-    assert (subject.max_tiles, subject.at_once, subject.has_express) == (3, 3, True)
+    subject, ticks = runner(tiny_config, lambda x: x, max_tiles=64), iter((10.0, 16.0))
+    assert subject.warm_up(clock=lambda: next(ticks)) == {1: 2.0}
+    assert (subject.max_tiles, subject.batch_tiles, subject.threads) == (3, 1, 3)
     assert subject._fast.batches == [1] * 6
 
 
-def test_the_cap_holds_for_threads_as_for_batches(tiny_config, monkeypatch):
+def test_the_cap_holds_for_tiles_side_by_side_as_for_batches(tiny_config, monkeypatch):
     monkeypatch.setattr("model.inference.runner.prepare", lambda: 3)
     subject = runner(tiny_config, lambda x: x, max_tiles=2)
-    assert list(subject.warm_up()) == [2]
-    assert (subject.max_tiles, subject.at_once) == (2, 2)
-    assert not subject.has_express  # it would be a tile more than the cap
+    subject.warm_up()
+    assert (subject.max_tiles, subject.batch_tiles) == (2, 1)
 
 
-def test_runners_of_one_processor_share_its_threads(tiny_config, monkeypatch):
-    """A tile of either at once: each has one thread of the two."""
-    monkeypatch.setattr("model.inference.runner.prepare", lambda: 2)
-    monkeypatch.setattr(
-        "model.inference.cpu_threads.COMPANY_SECONDS", 30
-    )  # so that neither starts before the other has come
-    meeting, seen = threading.Barrier(2, timeout=30), []
+@pytest.mark.parametrize(("threads", "seen"), [(1, 1), (2, 2), (None, 3)])
+def test_a_tile_has_the_threads_it_is_given_or_all(tiny_config, monkeypatch, threads, seen):
+    monkeypatch.setattr("model.inference.runner.prepare", lambda: 3)
+    counts = []
 
     def spy(x):
-        seen.append(torch.get_num_threads())
-        meeting.wait()
+        counts.append(torch.get_num_threads())
         return x
 
-    one = runner(tiny_config, spy)
-    other = runner(tiny_config, spy, beside=one)
-    with ThreadPoolExecutor(2) as callers:
-        ends = [callers.submit(each.run, tiles(1)) for each in (one, other)]
-        assert all(np.array_equal(end.result(30), tiles(1)) for end in ends)
-    assert seen == [1, 1]
+    before = torch.get_num_threads()
+    try:
+        runner(tiny_config, spy).run(tiles(1), threads)
+    finally:
+        torch.set_num_threads(before)
+    assert counts == [seen]
 
 
 def test_two_calls_at_once_keep_their_counts(tiny_config, monkeypatch):
@@ -207,7 +210,7 @@ def test_out_of_memory_in_one_call_does_not_undo_what_another_has_learnt(tiny_co
     subject = runner(tiny_config, lambda x: x)
     late, first = threading.Event(), threading.Event()
 
-    def run_batch(batch, express):
+    def run_batch(batch, threads):
         if len(batch) == 8 and (batch == 1).all():
             late.set()
             assert first.wait(30)
@@ -237,6 +240,7 @@ def test_an_unknown_precision_is_named():
         resolve_precision("fp8", torch.device("cpu"))
 
 
+@pytest.mark.skipif(not can_fuse(torch.bfloat16), reason="oneDNN's bfloat16 needs AVX-512")
 def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
     """For what is not finite in bfloat16; and both give the same picture."""
     monkeypatch.setattr("model.inference.runner.resolve_precision", lambda *_: "bf16")
