@@ -79,7 +79,8 @@ class RequestLog:
         if task in TASKS:
             details["task"] = task
             stages = trace.seconds if trace else {}
-            self.metrics.request_ended(task, outcome, answer_seconds, stages, failure.refusal if failure else None)
+            refusal, tiles = failure.refusal if failure else None, trace.tiles if trace else 0
+            self.metrics.request_ended(task, outcome, answer_seconds, stages, refusal, tiles)
         if trace:
             details["size"] = f"{trace.width}x{trace.height}"
             details["tiles"] = trace.tiles

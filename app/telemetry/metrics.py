@@ -31,6 +31,8 @@ TILE_RESULTS = ("done", "cancelled", "expired", "failed")
 
 # From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+# A picture's size in tiles, the unit of its work: up to 512², 1080p, 16 megapixels of photo, and beyond.
+SIZES = (("small", 16), ("medium", 160), ("large", 1024), ("huge", float("inf")))
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -51,7 +53,7 @@ class Metrics:
         self.request_duration = Histogram(
             "dmsr_request_duration_seconds",
             "From the complete body to the first byte of the answer.",
-            ["task"],
+            ["task", "size"],
             buckets=_SECONDS,
             **own,
         )
@@ -98,13 +100,9 @@ class Metrics:
                 self.refusals.labels(task, reason)
             for result in TILE_RESULTS:
                 self.tiles.labels(task, result)
-            for metric in (
-                self.request_duration,
-                self.batch_tiles,
-                self.batch_duration,
-                self.queue_tiles,
-                self.queue_jobs,
-            ):
+            for size in ("unknown", *dict(SIZES)):
+                self.request_duration.labels(task, size)
+            for metric in (self.batch_tiles, self.batch_duration, self.queue_tiles, self.queue_jobs):
                 metric.labels(task)
 
     def watch_runners(self, runners: Sequence[Runner]) -> None:
@@ -112,15 +110,15 @@ class Metrics:
         self.registry.register(_Runners(runners))
 
     def request_ended(
-        self, task: str, outcome: str, seconds: float, stages: Mapping[str, float], refusal: str | None
+        self, task: str, outcome: str, seconds: float, stages: Mapping[str, float], refusal: str | None, tiles: int = 0
     ) -> None:
         """Count one request, answered or not.
 
         seconds: from its complete body to the first byte of its answer. stages: the part of each station.
-        refusal: why it was turned away at the door, if it was.
+        refusal: why it was turned away at the door, if it was. tiles: those of its picture, 0 if unknown.
         """
         self.requests.labels(task, outcome).inc()
-        self.request_duration.labels(task).observe(seconds)
+        self.request_duration.labels(task, size_of(tiles)).observe(seconds)
         for stage, spent in stages.items():
             self.stage_duration.labels(task, stage).observe(spent)
         if refusal:
@@ -174,6 +172,11 @@ class _Runners(Collector):
             allocated.add_metric([device], in_tensors)
             reserved.add_metric([device], held)
         return iter((info, limit, splits, non_finite, allocated, reserved))
+
+
+def size_of(tiles: int) -> str:
+    """Name the size of a picture of so many tiles: the first of SIZES that holds it, "unknown" for 0."""
+    return next(name for name, most in SIZES if tiles <= most) if tiles else "unknown"
 
 
 def outcomes() -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """What Grafana is given, as far as it can be judged without one; tests/e2e/test_prometheus.py runs the queries."""
 
 import json
+import subprocess
 from itertools import combinations
 from pathlib import Path
 
+import pytest
 import yaml
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
@@ -36,7 +38,43 @@ def test_no_panel_covers_another():
 def test_the_dashboard_lies_where_compose_mounts_it():
     provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/dmsr.yml").read_text())["providers"][0]
     compose = yaml.safe_load((GRAFANA.parent / "compose/service.yml").read_text())["services"]["grafana"]
-    assert f"../grafana/dashboards:{provider['options']['path']}:ro" in compose["volumes"]
+    mounts = {volume["target"]: volume["source"] for volume in compose["volumes"] if "source" in volume}
+    assert mounts[provider["options"]["path"]] == "../grafana/dashboards"
     assert (
         f"GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH={provider['options']['path']}/dmsr.json" in compose["environment"]
     )
+
+
+def start(folder, bind, password=None):
+    """Run the script that starts Grafana, with `env` in Grafana's place; gives its GF_* variables, or what it says."""
+    file = folder / "password"
+    if password is not None:
+        file.write_text(password)
+    environment = {"PATH": "/usr/bin:/bin", "GRAFANA_BIND": bind, "PASSWORD_FILE": str(file)}
+    done = subprocess.run(
+        ["/bin/sh", GRAFANA / "start", "env"], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return done.stderr
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("GF_"))
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])
+def test_on_loopback_everybody_may_look_and_nobody_is_admin(tmp_path, bind):
+    found = start(tmp_path, bind)
+    assert found["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
+    assert found["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert found["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "192.168.0.7", "::", "", "127.example.org", "10.127.0.1"])
+def test_on_any_other_address_grafana_needs_a_password(tmp_path, bind):
+    assert "write a password into deploy/private/grafana/password" in start(tmp_path, bind)
+    found = start(tmp_path, bind, "long and random")
+    assert found["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert found["GF_SECURITY_ADMIN_PASSWORD__FILE"] == str(tmp_path / "password")
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0"])
+def test_an_empty_password_is_none(tmp_path, bind):
+    assert "is empty" in start(tmp_path, bind, "")

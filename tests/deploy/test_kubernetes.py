@@ -14,8 +14,12 @@ from app.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
-VERSIONS = ("1.32", "1.37")
+VERSIONS = ("1.30", "1.37")  # the lowest is named in docs/scaling.md
 OVERLAYS = ("base", "cpu")
+KINDS = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
+
+
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
 
 
 def load(path):
@@ -27,7 +31,8 @@ def patched(whole, patch):
     if isinstance(whole, dict) and isinstance(patch, dict):
         merged = whole | {key: patched(whole.get(key), value) for key, value in patch.items()}
         return {key: value for key, value in merged.items() if value is not None}
-    if isinstance(whole, list) and all(isinstance(item, dict) and "name" in item for item in [*whole, *patch]):
+    lists = isinstance(whole, list) and isinstance(patch, list)
+    if lists and all(isinstance(item, dict) and "name" in item for item in [*whole, *patch]):
         named = {item["name"]: item for item in whole}
         return list((named | {item["name"]: patched(named.get(item["name"]), item) for item in patch}).values())
     return patch
@@ -59,7 +64,7 @@ def container(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_manifests_fit_the_schemas_of_kubernetes(overlay, version):
     objects = manifests(overlay)
-    assert objects.keys() == {"Deployment", "Service", "HorizontalPodAutoscaler"}
+    assert objects.keys() == KINDS
     for item in objects.values():
         kubernetes_validate.validate(item, version, strict=True)
 
@@ -103,7 +108,8 @@ def test_the_pod_can_harm_nothing(overlay):
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert [mount["mountPath"] for mount in container(overlay)["volumeMounts"]] == ["/tmp"]
+    mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container(overlay)["volumeMounts"]}
+    assert mounts == {"/tmp": False, "/run/secrets/dmsr": True}
     assert pod(overlay)["automountServiceAccountToken"] is False
 
 
@@ -112,6 +118,54 @@ def test_only_the_base_asks_for_a_gpu():
     assert gpu["limits"]["nvidia.com/gpu"] == 1
     assert "nvidia.com/gpu" not in cpu["limits"]
     assert gpu["limits"]["memory"] == cpu["limits"]["memory"]
+    assert [toleration["key"] for toleration in pod("base")["tolerations"]] == ["nvidia.com/gpu"]
+    assert "tolerations" not in pod("cpu")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_serves_without_keys_by_oversight(overlay):
+    """The Secret is not optional, and the setting names a file in its folder."""
+    (secret,) = (volume["secret"] for volume in pod(overlay)["volumes"] if "secret" in volume)
+    assert not secret.get("optional")
+    (file,) = (item["value"] for item in container(overlay)["env"] if item["name"] == "DMSR_AUTH_KEYS_FILE")
+    assert file == "/run/secrets/dmsr/keys"
+    assert f"kubectl create secret generic {secret['secretName']} --from-file=keys" in SCALING
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_spread_budget_and_policy_are_about_these_pods(overlay):
+    objects = manifests(overlay)
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    spread = pod(overlay)["topologySpreadConstraints"]
+    assert [item["labelSelector"]["matchLabels"] for item in spread] == [labels, labels]
+    assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    policy = objects["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    assert policy["egress"] == []
+    (rule,) = policy["ingress"]
+    assert rule["from"]  # an empty list would let everybody in
+    assert {port["port"] for port in rule["ports"]} == {port["name"] for port in container(overlay)["ports"]}
+
+
+def test_the_lowest_version_is_named():
+    assert f"Kubernetes {VERSIONS[0]} or newer" in SCALING
+
+
+def test_the_pod_monitor_scrapes_the_pods_under_the_alerts_job():
+    monitor = load("monitoring/podmonitor.yml")["spec"]
+    labels = manifests("base")["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"] == labels
+    assert labels[monitor["jobLabel"]] == "dmsr"
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in container("base")["ports"]]
+    assert endpoint["path"] == "/metrics"
+
+
+def test_the_prometheus_rule_is_the_alerts_of_compose():
+    """deploy/kubernetes/monitoring/write makes it anew."""
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    assert load("monitoring/rules.yml")["spec"] == alerts
 
 
 def test_a_pod_on_cpus_has_whole_ones_to_itself():

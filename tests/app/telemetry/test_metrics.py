@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.errors import BodyTooLarge, DeviceLost, Overloaded, Warming
-from app.telemetry.metrics import STAGES, Metrics, outcomes, refusal_reasons
+from app.telemetry.metrics import STAGES, Metrics, outcomes, refusal_reasons, size_of
 from tests.pictures import drawn, encoded
 
 DOCS = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
@@ -75,12 +75,21 @@ def test_every_series_is_there_before_its_first_event(metrics):
 
 
 def test_a_request_counts_once_with_its_stages(metrics):
-    metrics.request_ended("derain", "ok", 1.5, {"probe": 0.1, "device": 1.2}, None)
+    metrics.request_ended("derain", "ok", 1.5, {"probe": 0.1, "device": 1.2}, None, tiles=17)
     value = metrics.registry.get_sample_value
     assert value("dmsr_requests_total", {"task": "derain", "outcome": "ok"}) == 1
-    assert value("dmsr_request_duration_seconds_sum", {"task": "derain"}) == 1.5
+    assert value("dmsr_request_duration_seconds_sum", {"task": "derain", "size": "medium"}) == 1.5
+    assert value("dmsr_request_duration_seconds_count", {"task": "derain", "size": "small"}) == 0
     assert value("dmsr_stage_duration_seconds_sum", {"task": "derain", "stage": "device"}) == 1.2
     assert value("dmsr_stage_duration_seconds_count", {"task": "derain", "stage": "encode"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("tiles", "size"),
+    [(0, "unknown"), (1, "small"), (16, "small"), (17, "medium"), (160, "medium"), (161, "large"), (1025, "huge")],
+)
+def test_a_picture_s_size_is_told_by_its_tiles(tiles, size):
+    assert size_of(tiles) == size
 
 
 def test_refusals_name_the_limit_that_stood_in_the_way(metrics):
