@@ -128,7 +128,9 @@ def test_the_autoscaler_s_metric_comes_through_the_adapter_s_rule(server, tmp_pa
             ("default", "dmsr-b"),
         }
         posting = threading.Thread(
-            target=httpx.post, args=(f"{server.url}/derain",), kwargs={"content": encoded(drawn(900, 900)), "timeout": 100}
+            target=httpx.post,
+            args=(f"{server.url}/derain",),
+            kwargs={"content": encoded(drawn(900, 900)), "timeout": 100},
         )
         posting.start()
         waiting = await_values(base, f"{query} > 0")
