@@ -70,7 +70,7 @@ def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console
     from model.data.datasets import DatasetError
     from model.data.suite import build_suite
     from model.evaluation.stability import CEILINGS, Stability, by_group, judge
-    from model.inference.runner import NonFiniteTiles
+    from model.inference.contract import NonFiniteTiles
 
     task = restorer.runner.info.task
     try:

@@ -23,7 +23,7 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("weather", ["rain", "haze"])
+@pytest.mark.parametrize("weather", ["rain", "camera-rain", "haze", "scene-haze"])
 def test_a_folder_is_degraded_and_the_same_seed_gives_the_same_files(dmsr, photos, tmp_path, weather):
     for out, seed in (("one", 4), ("two", 4), ("three", 5)):
         assert dmsr(weather, photos, "-o", tmp_path / out, "--seed", seed).exit_code == 0
@@ -54,3 +54,29 @@ def test_an_empty_folder_is_told(dmsr, tmp_path):
     result = dmsr("haze", tmp_path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "holds no pictures" in result.output
+
+
+def test_camera_rain_has_the_scales_asked_for(dmsr, photos, tmp_path):
+    """Two rains in one picture are more than one, and wider drops are other ones."""
+    for out, scales in (("narrow", (1.5,)), ("wide", (12,)), ("both", (1.5, 12))):
+        words = [word for scale in scales for word in ("--scale", scale)]
+        assert dmsr("camera-rain", photos, "-o", tmp_path / out, *words).exit_code == 0
+    narrow, wide, both = ((tmp_path / out / "a.png").read_bytes() for out in ("narrow", "wide", "both"))
+    assert len({narrow, wide, both}) == 3
+
+
+def test_the_target_of_camera_rain_is_the_dry_picture_of_the_same_camera(dmsr, photos, tmp_path):
+    """What both lack is no rain: with JPEG and noise the target is no longer the photo."""
+    result = dmsr("camera-rain", photos, "-o", tmp_path / "input", "--target", tmp_path / "target")
+    assert result.exit_code == 0, result.output
+    photo = np.asarray(Image.open(photos / "a.jpg"))
+    dry = [np.asarray(Image.open(tmp_path / "target" / f"{name}.png")) for name in "ab"]
+    assert dry[0].shape == photo.shape
+    assert any(not np.array_equal(one, photo) for one in dry)
+
+
+@pytest.mark.parametrize("words", [("--scale", 3), ("--target", "dry")])
+def test_options_of_camera_rain_are_refused_elsewhere(dmsr, photos, tmp_path, words):
+    result = dmsr("haze", photos, "-o", tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert "belong to camera-rain" in result.output

@@ -7,6 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.evaluate import evaluate
+from model.data.datasets import Pair
 
 
 @pytest.fixture
@@ -57,3 +58,30 @@ def test_wrong_words_end_with_one_line(dmsr, pairs, tiny_weights, words, message
     result = dmsr(pairs, *weights, *words)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_suite_is_judged_by_group_and_by_its_worst_tile(dmsr, tiny_weights, tmp_path, monkeypatch):
+    """Two groups stand for the thirty; untrained weights do harm, and the table and the file say so alike."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (40, 50, 3), np.uint8) for _ in range(4)]
+
+    def suite(data, task):
+        assert (data, task) == (tmp_path, "derain")
+        yield from (("dry", Pair(f"dry {index}", picture, picture)) for index, picture in enumerate(pictures[:2]))
+        yield "wet", Pair("wet 0", pictures[2], pictures[3])
+
+    monkeypatch.setattr("model.data.suite.build_suite", suite)
+    result = dmsr(tmp_path, "--suite", "--weights", tiny_weights, "--json", tmp_path / "suite.json")
+    assert result.exit_code == 0, result.output
+    table = json.loads((tmp_path / "suite.json").read_text())
+    assert list(table) == ["dry", "wet", "all"]
+    assert [group["pictures"] for group in table.values()] == [2, 1, 3]
+    assert table["dry"]["before"] == 42.0
+    assert table["dry"]["worst_gain"] < 0
+    assert f"{table['all']['worst_tile']:.2f}" in result.output
+
+
+def test_a_suite_without_photos_is_told(dmsr, tiny_weights, tmp_path):
+    result = dmsr(tmp_path, "--suite", "--weights", tiny_weights)
+    assert result.exit_code == 2
+    assert "Kodak24" in result.output

@@ -57,6 +57,13 @@ def dmsr(arguments):
     return CliRunner().invoke(app, arguments)
 
 
+def test_pictures_smaller_than_a_crop_are_told(data):
+    Image.fromarray(np.zeros((63, 80, 3), np.uint8)).save(data / "photos" / "small.png")
+    result = dmsr(words(data, 1))
+    assert result.exit_code == 0, result.output
+    assert "rain photos: 1 of 2 pictures left out, smaller than 64 × 64" in result.output
+
+
 def test_a_run_ends_with_weights_that_can_be_served(data):
     result = dmsr(words(data, 3))
     assert result.exit_code == 0, result.output
