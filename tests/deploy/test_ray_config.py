@@ -7,6 +7,7 @@ import sysconfig
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -102,11 +103,11 @@ def await_answer(url):
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory):
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # paths of sockets are short
-        with run_head(Path(folder)) as (port, environment):
-            yield CommandLine(port, environment, tmp_path_factory.mktemp("config"))
+    with (
+        TemporaryDirectory(prefix="ray", dir="/tmp") as folder,  # Ray's sockets need short paths
+        run_head(Path(folder)) as (port, environment),
+    ):
+        yield CommandLine(port, environment, tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="module")
