@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
@@ -16,22 +17,22 @@ from app.settings import QueueSettings
 MIN_RETRY_SECONDS = 1
 
 
+@dataclass(eq=False)
 class Ticket:
     """Stand for admitted work, of which less is left as the tiles of its job are done."""
 
-    def __init__(self, tiles: int, pixels: int) -> None:
-        self.pixels = pixels
-        self._tiles = tiles
-        self._job: TileJob | None = None
+    tiles: int
+    pixels: int
+    job: TileJob | None = None
 
     def follow(self, job: TileJob) -> None:
         """Count down with a job."""
-        self._job = job
+        self.job = job
 
     @property
     def tiles_left(self) -> int:
         """Count the tiles not yet done."""
-        return self._tiles if self._job is None else self._job.tiles_left
+        return self.tiles if self.job is None else self.job.tiles_left
 
 
 class Admission:

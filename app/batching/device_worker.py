@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.batching.throughput import BatchTime, SharedTime
+from app.batching.throughput import BatchTime
 from app.batching.tile_queue import Tile, TileQueue
 from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
@@ -34,15 +34,11 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Hold what became of a batch: its tiles, and the error of each that failed.
-
-    seconds: from its start to its end. share_seconds: its part of the device's time, which other batches share.
-    """
+    """Hold what became of a batch: its tiles, the error of each that failed, and the seconds it took."""
 
     restored: Pixels
     errors: dict[int, Exception]
     seconds: float
-    share_seconds: float
 
 
 class DeviceWorker:
@@ -69,7 +65,6 @@ class DeviceWorker:
         self.runners = runners
         self.batch_times = {task: BatchTime() for task in runners}
         self._queue, self._metrics, self._clock = queue, metrics, clock
-        self._time = SharedTime(clock)
         self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
         self._threads = max((runner.threads for runner in runners.values()), default=0)
         most_tiles = max((runner.max_tiles for runner in runners.values()), default=1)
@@ -127,7 +122,7 @@ class DeviceWorker:
             with self._queue.lock:
                 self._crowd = len(self._under_way) + len(self._queue)
                 self._under_way.pop(lane, None)
-            self._settle(batch.tiles, outcome, loop)
+            self._settle(batch, outcome, loop)
 
     def _next(self, lane: int, turn: threading.Condition, loop: asyncio.AbstractEventLoop) -> Batch | None:
         """Wait for a lane's next batch; None when the worker has stopped."""
@@ -171,26 +166,28 @@ class DeviceWorker:
 
     def _run(self, batch: Batch, tiles: Pixels) -> Outcome:
         """Run one batch, whatever happens."""
-        runner, start, given = self.runners[batch.tiles[0].job.task], self._clock(), self._time.note(1)
-        restored, errors = run_tiles(runner, tiles, batch.threads)
-        return Outcome(restored, errors, self._clock() - start, self._time.note(-1) - given)
+        start = self._clock()
+        restored, errors = run_tiles(self.runners[batch.tiles[0].job.task], tiles, batch.threads)
+        return Outcome(restored, errors, self._clock() - start)
 
-    def _settle(self, tiles: list[Tile], outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
+    def _settle(self, batch: Batch, outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
         """Give each job its tiles. The event loop hears only that a job is over, because its future lives there."""
-        task, share_seconds = tiles[0].job.task, outcome.share_seconds / len(tiles)
-        self.batch_times[task].observe(len(tiles), outcome.share_seconds)
-        self._metrics.batch_tiles.labels(task).observe(len(tiles))
+        task, count = batch.tiles[0].job.task, len(batch.tiles)
+        # On a processor a batch has as much of the device's time as it has of its threads.
+        device_seconds = outcome.seconds * batch.threads / max(self._threads, 1)
+        self.batch_times[task].observe(count, device_seconds)
+        self._metrics.batch_tiles.labels(task).observe(count)
         self._metrics.batch_duration.labels(task).observe(outcome.seconds)
-        for position, (job, index) in enumerate(tiles):
-            result, over = "done", None
+        for position, (job, index) in enumerate(batch.tiles):
+            result, over = "done", None  # over: what ends the job, if this tile does
             if error := outcome.errors.get(position):
                 failure = RestorationFailed("The network gave no usable result for this picture.")
                 failure.__cause__ = error
-                result, over = "failed", partial(job.fail, failure)
+                result, over = "failed", partial(job.end, failure)
             elif job.settled:
                 result = "cancelled"
-            elif job.add(index, outcome.restored[position], share_seconds):
-                over = job.finish
+            elif job.add(index, outcome.restored[position], device_seconds / count):
+                over = job.end
             self._metrics.tiles.labels(task, result).inc()
             if over:
                 loop.call_soon_threadsafe(over)

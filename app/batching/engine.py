@@ -112,7 +112,7 @@ class BatchingEngine:
 
     def _fail_all(self, error: DmsrError) -> int:
         for job in (left := self.jobs):
-            job.fail(error)
+            job.end(error)
         return len(left)
 
     def _drop(self, job: TileJob, reason: str) -> None:

@@ -77,20 +77,19 @@ class TileJob:
             self.seconds["device"] += device_seconds
             return self.tiles_left == 0
 
-    def finish(self) -> None:
-        """End the job well, unless it is over already."""
-        if not self.settled:
+    def end(self, error: BaseException | None = None) -> None:
+        """End the job, well or with an error, unless it is over already."""
+        if self.settled:
+            return
+        if error is None:
             self.finished.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        """End the job with an error, unless it is over already."""
-        if not self.settled:
+        else:
             self.finished.set_exception(error)
 
     def expire(self, now: float) -> None:
         """End the job because its deadline has passed, saying how long it waited and how long it was worked on."""
         waited = max(now - self.queued_at - sum(self.seconds.values()), 0.0)
-        self.fail(
+        self.end(
             DeadlineExceeded(
                 f"{self.tiles_done} of {self.tiles_total} tiles were done when the time allowed ran out.",
                 queued_seconds=round(waited, 3),

@@ -1,17 +1,16 @@
 """How long a batch takes, learnt while running: seconds = per_tile · n + per_batch, for one device and task.
 
-Knows nothing of queues; admission.py turns the rate into promises.
+Knows nothing of queues. admission.py turns the throughput into promises.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable
 
 
 class BatchTime:
     """Fit batch times by least squares over the last batches.
 
-    A window forgets what a busy machine no longer is; 64 batches are minutes on a CPU and under a second on a GPU.
+    A window forgets how busy the machine once was: 64 batches are minutes on a CPU and under a second on a GPU.
     """
 
     def __init__(self, window: int = 64) -> None:
@@ -32,33 +31,11 @@ class BatchTime:
         mean_t = sum(t for _, t in self._seen) / count
         spread = sum((n - mean_n) ** 2 for n, _ in self._seen)
         slope = sum((n - mean_n) * (t - mean_t) for n, t in self._seen) / spread if spread else mean_t / mean_n
-        # Noise must not make a batch free or an empty one worth money: both terms stay at or above zero.
+        # Noise must not make a tile or a batch cost less than nothing, so both terms stay at or above zero.
         self.per_tile_seconds = min(max(slope, 0.0), mean_t / mean_n)
         self.per_batch_seconds = mean_t - self.per_tile_seconds * mean_n
 
     def tiles_per_second(self, batch: int) -> float:
-        """Return the rate at a batch size; 0 before the first batch."""
+        """Return the throughput at a batch size; 0 before the first batch."""
         seconds = self.per_tile_seconds * batch + self.per_batch_seconds
         return batch / seconds if seconds else 0.0
-
-
-class SharedTime:
-    """Share a device's time among the batches it works on at once: in equal parts, moment by moment.
-
-    So the parts of all batches make up the time the device was busy, and a batch that has it to itself is not taken for
-    one of several as fast as that. clock: monotonic seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._batches = 0
-        self._since = self._each = 0.0
-
-    def note(self, batches: int) -> float:
-        """Note that a batch has started (1) or ended (-1): its part is what this returns at its end less its start."""
-        with self._lock:
-            now = self._clock()
-            self._each += (now - self._since) / max(self._batches, 1)
-            self._since, self._batches = now, self._batches + batches
-            return self._each

@@ -1,7 +1,6 @@
 import pytest
 
-from app.batching.throughput import BatchTime, SharedTime
-from tests.app.batching.fakes import Clock
+from app.batching.throughput import BatchTime
 
 
 def test_a_line_is_found():
@@ -40,17 +39,3 @@ def test_what_is_long_ago_is_forgotten():
     for _ in range(4):
         fit.observe(2, 1.0)
     assert fit.tiles_per_second(2) == pytest.approx(2.0)
-
-
-def test_a_second_is_shared_among_those_who_run_in_it():
-    """One batch from 1 to 5, another from 2 to 4: three seconds and one, which make up the four."""
-    clock = Clock()
-    time = SharedTime(clock)
-    clock.now = 1
-    one = time.note(1)
-    clock.now = 2
-    other = time.note(1)
-    clock.now = 4
-    assert time.note(-1) - other == 1
-    clock.now = 5
-    assert time.note(-1) - one == 3
