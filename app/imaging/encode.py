@@ -28,7 +28,7 @@ class OutFormat(NamedTuple):
 OUT_FORMATS = MappingProxyType(
     {
         "png": OutFormat("image/png", (".png",), True, 16, 2**31 - 1),
-        "jpeg": OutFormat("image/jpeg", (".jpg", ".jpeg"), False, 8, 65_500, default_quality=92),
+        "jpeg": OutFormat("image/jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), False, 8, 65_500, default_quality=92),
         "webp": OutFormat("image/webp", (".webp",), True, 8, 16_383, default_quality=92),
         "tiff": OutFormat("image/tiff", (".tif", ".tiff"), True, 16, 2**31 - 1),
     }
