@@ -200,12 +200,12 @@ def _restore_one(
     # A person's own files on their own machine: no limit but memory.
     header = probe(data, ImageLimits(max_pixels=2**40, max_side=2**31))
     check_format(header, format)
-    picture = decode(data, header)
+    picture = decode(data, header, writing.damaged)
     result = encode(picture, restorer.restore(picture.rgb, report), format, writing.quality, writing.metadata)
     if target == STREAM:
         sys.stdout.buffer.write(result)
         sys.stdout.buffer.flush()
-        return header.pixels, ()
+        return header.pixels, picture.warnings
     # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
     if os.path.lexists(target) and not writing.overwrite:
         raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
@@ -213,7 +213,7 @@ def _restore_one(
     if source != STREAM:
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return header.pixels, ()
+    return header.pixels, picture.warnings
 
 
 def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:

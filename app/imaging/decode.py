@@ -1,6 +1,7 @@
 """Bytes to an upright picture. Knows nothing of limits: what it is given has been probed."""
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ def decode(data: bytes, probe: Probe, damaged: Literal["refuse", "accept"] = "re
         data, missing = reader.complete(data) if hasattr(reader, "complete") else (data, 0.0)
         if missing and damaged == "refuse":
             raise UndecodableImage(
-                f"{max(missing, 0.001):.1%} of the {probe.format.upper()} is missing. Send the whole file, or ask with "
+                f"{_percent(missing)} of the {probe.format.upper()} is missing. Send the whole file, or ask with "
                 "damaged=accept for what there is.",
                 observed=round(missing, 4),
             )
@@ -63,8 +64,20 @@ def _picture(
         exif=probe.exif,
         dpi=dpi or _plausible(read_resolution(probe.exif)),
         png_colour=reader.colour_chunks(data) if hasattr(reader, "colour_chunks") else (),
-        missing=missing,
+        warnings=tuple(_warnings(probe, data, missing)),
     )
+
+
+def _warnings(probe: Probe, data: bytes, missing: float) -> Iterator[str]:
+    reader = READERS[probe.format]
+    if missing:
+        yield f"{_percent(missing)} of the {probe.format.upper()} was missing."
+    if hasattr(reader, "narrowing") and (narrowed := reader.narrowing(data)):
+        yield narrowed
+
+
+def _percent(part: float) -> str:
+    return f"{max(part, 0.001):.1%}"
 
 
 def _pillow_pixels(image: Image, probe: Probe) -> tuple[dict, bytes | None, tuple[float, float] | None]:

@@ -46,7 +46,7 @@ class Picture:
     `rgb` is uint8 (H, W, 3), C-contiguous: what the network sees. `deep` is uint16 (H, W, 1 or 3), grey or RGB: the
     values that `rgb` holds narrowed to 8 bits. `alpha` is (H, W), of the depth of the deepest. `dpi` is (horizontal,
     vertical). `png_colour` holds the PNG chunks that say what the numbers mean, beside or instead of an ICC profile.
-    `missing` is the part of the pixels that the file did not have, 0 to 1.
+    `warnings` are sentences on what the file did not have or what could not be kept.
     """
 
     rgb: np.ndarray
@@ -57,7 +57,7 @@ class Picture:
     exif: bytes = b""
     dpi: tuple[float, float] | None = None
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
-    missing: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
