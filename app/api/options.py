@@ -1,4 +1,4 @@
-"""What a caller asks for, in the query, in the body and in two headers, as RestoreOptions. Knows nothing of the picture."""
+"""What a caller asks for, in query, body and headers, as RestoreOptions. Knows nothing of the picture."""
 
 import re
 from collections.abc import Mapping

@@ -123,7 +123,7 @@ class Admission:
         if (predicted := self.predicted_seconds(tiles)) > allowed:
             late = (predicted - allowed) * self._tiles_per_second()
             raise self._overloaded(
-                f"The picture would take about {predicted:.2g} s with those before it, and {allowed:.2g} s are allowed.",
+                f"The picture would take about {predicted:.2g} s with the others, and {allowed:.2g} s are allowed.",
                 "deadline",
                 late,
                 tiles,

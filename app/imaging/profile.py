@@ -6,8 +6,10 @@ Sources: ICC.1:2022; ITU-T H.273 for code points (cICP, nclx); PNG third edition
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import numpy as np
+from PIL import Image, ImageCms
 
 _HEADER_BYTES = 128
 _SPACES = {b"RGB ": "RGB", b"GRAY": "GRAY", b"CMYK": "CMYK"}
@@ -48,7 +50,8 @@ def fit(icc: bytes | None, grey: bool) -> bytes | None:
     if space == ("GRAY" if grey else "RGB"):
         return icc
     if space == "RGB" and grey and (curve := _tag(icc, b"gTRC")):
-        return _grey_profile(curve)
+        made = _grey_profile(curve)
+        return None if _means_srgb(made) else made
     if space == "GRAY" and not grey and (curve := _tag(icc, b"kTRC")):
         return _rgb_profile(SRGB_PRIMARIES, curve)
     return None
@@ -165,6 +168,14 @@ def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
     header = struct.pack(">I4xI4s4s4s", at + len(body), 0x04400000, b"mntr", space, b"XYZ ")
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp").ljust(68 - len(header), b"\0") + _fixed(_D50)
     return header.ljust(_HEADER_BYTES, b"\0") + table + body
+
+
+def _means_srgb(grey_icc: bytes) -> bool:
+    """Tell whether grey pixels mean with the profile what they mean without any, to one step of 255."""
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    profile = ImageCms.ImageCmsProfile(BytesIO(grey_icc))
+    seen = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return bool((np.abs(np.asarray(seen).astype(int)[0] - np.arange(256)[:, None]) <= 1).all())
 
 
 def _tag(icc: bytes, wanted: bytes) -> bytes | None:
