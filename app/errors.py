@@ -11,6 +11,7 @@
     │   ├── BodyTooLarge            413  body-too-large
     │   ├── ImageTooLarge           413  image-too-large
     │   ├── NotAnImage              415  not-an-image
+    │   ├── CompressedBody          415  compressed-body
     │   ├── InvalidParameter        422  invalid-parameter
     │   ├── UndecodableImage        422  undecodable-image
     │   ├── AnimatedImage           422  animated-image
@@ -23,8 +24,8 @@
         │   ├── Warming             503  warming
         │   ├── Draining            503  draining
         │   ├── BuffersFull         503  buffers-full
-        │   ├── TaskUnavailable     503  task-unavailable    no weights for this task
         │   └── DeviceLost          503  device-lost
+        ├── TaskUnavailable         503  task-unavailable    no weights for this task, now or later
         └── DeadlineExceeded        504  deadline-exceeded
 
 `detail` is what the caller reads, so it never holds a path, a file name or a trace; `extra` members (limit, observed,
@@ -124,6 +125,12 @@ class NotAnImage(RequestError):
     status, slug, title, category = 415, "not-an-image", "This is not a picture in a format we read", "image"
 
 
+class CompressedBody(RequestError):
+    """The body has a Content-Encoding, such as gzip."""
+
+    status, slug, title = 415, "compressed-body", "The body has a content encoding"
+
+
 class InvalidParameter(RequestError):
     """A query parameter or header has a value outside its range."""
 
@@ -211,10 +218,10 @@ class BuffersFull(Unavailable):
     slug, title = "buffers-full", "Too many uploads at once"
 
 
-class TaskUnavailable(Unavailable):
-    """The service runs without weights for this task."""
+class TaskUnavailable(ServiceError):
+    """The service runs without weights for this task; no other try changes that."""
 
-    slug, title = "task-unavailable", "This service has no weights for the task"
+    status, slug, title, category = 503, "task-unavailable", "This service has no weights for the task", "unavailable"
 
 
 class DeviceLost(Unavailable):

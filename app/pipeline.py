@@ -21,7 +21,7 @@ from app.batching.engine import TileEngine
 from app.batching.job import TileJob
 from app.errors import TaskUnavailable
 from app.imaging.decode import decode
-from app.imaging.encode import check_format, encode
+from app.imaging.encode import choose_format, encode
 from app.imaging.picture import ImageLimits, Picture
 from app.imaging.probe import probe
 from model.inference.tiling import TilePlan
@@ -31,15 +31,17 @@ from model.inference.tiling import TilePlan
 class RestoreOptions:
     """Say what is to be done with a picture.
 
-    seconds: time allowed from now on. output "residual" asks for what was removed instead of the restored picture.
+    seconds: time allowed from now on. formats: those that will do, best first; the first that can hold the picture is
+    taken. output "residual" asks for what was removed instead of the restored picture.
     """
 
     task: str
     seconds: float
-    format: str = "png"
+    formats: tuple[str, ...] = ("png",)
     quality: int | None = None
     metadata: Literal["keep", "strip"] = "keep"
     output: Literal["restored", "residual"] = "restored"
+    damaged: Literal["refuse", "accept"] = "refuse"
 
 
 @dataclass
@@ -67,8 +69,10 @@ class Restored:
     """Hold the answer: the encoded picture, and by how much it differs from the input, in 8-bit steps."""
 
     data: bytes
+    format: str
     mean_change: float
     max_change: int
+    warnings: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -102,7 +106,7 @@ class Pipeline:
         deadline = self._clock() + options.seconds
         with trace.at("probe"):
             header = probe(body, self._limits)
-            check_format(header, options.format)
+            choose_format(header, options.formats)
             trace.width, trace.height = header.width, header.height
             plan = TilePlan(header.height, header.width, *self._tiles[options.task])
             trace.tiles = len(plan)
@@ -110,7 +114,8 @@ class Pipeline:
             with trace.at("admit"):
                 ticket = place.enter_context(self._admission.admit(len(plan), header.pixels, deadline))
             with trace.at("decode"):
-                picture = await self._in_codec_thread(decode, body, header)
+                picture = await self._in_codec_thread(decode, body, header, options.damaged)
+                format = choose_format(picture, options.formats)
             del body  # as large as two thirds of the picture if it was a PNG
             job = trace.job = TileJob(options.task, picture.rgb, plan, deadline)
             ticket.follow(job)
@@ -120,19 +125,19 @@ class Pipeline:
             finally:
                 trace.seconds |= job.seconds
                 trace.seconds["queue"] = max(trace.seconds["queue"] - sum(job.seconds.values()), 0.0)
-            return await self._in_codec_thread(finish, picture, job, options, trace)
+            return await self._in_codec_thread(finish, picture, job, options, format, trace)
 
     async def _in_codec_thread(self, function: Callable, *arguments: object) -> object:
         return await asyncio.get_running_loop().run_in_executor(self._codecs, function, *arguments)
 
 
-def finish(picture: Picture, job: TileJob, options: RestoreOptions, trace: RestoreTrace) -> Restored:
+def finish(picture: Picture, job: TileJob, options: RestoreOptions, format: str, trace: RestoreTrace) -> Restored:
     """Make the answer out of a finished job, in one go: waking a thread takes longer than stitching a small picture."""
     with trace.at("stitch"):
         restored = job.stitch()
     with trace.at("encode"):
-        data = encode(picture, restored, options.format, options.quality, options.metadata, options.output)
-    return Restored(data, *change(picture.rgb, restored))
+        data = encode(picture, restored, format, options.quality, options.metadata, options.output)
+    return Restored(data, format, *change(picture.rgb, restored), picture.warnings)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:

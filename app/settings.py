@@ -5,13 +5,16 @@ DMSR_<GROUP>_<FIELD>; a misspelt one stops the start, because silence would mean
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "DMSR_"
+
+_ORIGIN = re.compile(r"(https?)://[a-z0-9.-]+(?::([0-9]+))?|(https?)://\[[0-9a-f:]+\](?::[0-9]+)?")
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -89,6 +92,20 @@ class CorsSettings(_Group):
     origins: str = Field(
         "", description="origins such as `https://example.org`, with commas between, or `*`; empty: none"
     )
+
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_write_them(cls, origins: str) -> str:
+        """Refuse what no browser ever sends as an Origin: it would silently never match."""
+        for origin in filter(None, map(str.strip, origins.split(","))):
+            found = _ORIGIN.fullmatch(origin)
+            usual = found and (found[1], found[2]) in (("http", "80"), ("https", "443"))
+            if origin != "*" and (not found or usual):
+                raise ValueError(
+                    f"{origin!r} is not an origin as browsers write it: http:// or https://, the host in small "
+                    "letters, and a port only if it is not the usual one; no path and no / at the end"
+                )
+        return origins
 
 
 class LogSettings(_Group):

@@ -21,6 +21,14 @@ def encoded(rgb: np.ndarray, format: str = "png", **options: object) -> bytes:
     """Encode an array as a file's bytes."""
     from PIL import Image
 
+    if format == "heic":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        format = "heif"
+    elif format == "jxl":
+        import pillow_jxl  # noqa: F401 - registers itself
+
     buffer = BytesIO()
     Image.fromarray(rgb).save(buffer, format, **options)
     return buffer.getvalue()

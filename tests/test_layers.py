@@ -40,6 +40,8 @@ HOMES = {
     "starlette": ["app.api", "app.main", "app.middleware"],
     "uvicorn": ["app.server"],
     "prometheus_client": ["app.telemetry.metrics"],
+    "pillow_heif": ["app.imaging.formats.heic"],
+    "pillow_jxl": ["app.imaging.formats.jxl"],
     "PIL": ["app.imaging", "model.data", "model.inference.tiling"],
     "typer": ["app.cli"],
     "rich": ["app.cli"],

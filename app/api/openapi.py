@@ -6,14 +6,55 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+from app.api.options import Parameters
 from app.api.problems import MEDIA_TYPE, TYPE_PREFIX
 from app.errors import DmsrError, InternalError, Unauthorized
 from app.imaging.encode import OUT_FORMATS
 
-READ_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/bmp", "image/avif")
+READ_MEDIA_TYPES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/tiff",
+    "image/bmp",
+    "image/avif",
+    "image/heic",
+    "image/jxl",
+    "image/gif",
+)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}
+# The query's own parameters, which a form or a JSON object may hold instead.
+_OPTIONS = Parameters.model_json_schema()["properties"]
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {"file": _BINARY["schema"], **_OPTIONS},
+}
+_IN_JSON = {
+    "type": "object",
+    "required": ["data"],
+    "additionalProperties": False,
+    "properties": {
+        "data": {"type": "string", "contentEncoding": "base64", "description": "The picture; a data: URL will do."},
+        "filename": {"type": "string"},
+        **_OPTIONS,
+    },
+}
+
+
+class RestoredJson(BaseModel):
+    """Hold a picture in base64: the answer to a request in JSON, or to one that accepts nothing better."""
+
+    data: str
+    media_type: str
+    filename: str
+    warnings: list[str]
+    mean_change: float
+    max_change: int
+
 
 PROBLEM = {
     "type": "object",
@@ -34,10 +75,12 @@ PROBLEM = {
 
 PICTURE_IN = {
     "requestBody": {
-        "description": "One picture: its bytes, or a form with it in the field `file`. Its first bytes say what it is.",
+        "description": "One picture: its bytes, a form with it in the field `file`, or JSON with it in base64. "
+        "Its first bytes say what it is. Form and JSON may hold the query's parameters instead of the query.",
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _FORM},
+            "application/json": {"schema": _IN_JSON},
             "application/octet-stream": _BINARY,
             **dict.fromkeys(READ_MEDIA_TYPES, _BINARY),
         },
@@ -47,13 +90,18 @@ PICTURE_IN = {
 PICTURE_OUT = {
     200: {
         "description": "The picture, as large as it came.",
-        "content": {format.media_type: _BINARY for format in OUT_FORMATS.values()},
+        "content": {
+            **{format.media_type: _BINARY for format in OUT_FORMATS.values()},
+            "application/json": {"schema": RestoredJson.model_json_schema()},
+        },
         "headers": {
             name: {"description": description, "schema": {"type": "string"}}
             for name, description in (
                 ("X-Request-ID", "The id of the request, the caller's own if it was well-formed."),
                 ("Server-Timing", "Milliseconds at each station of the pipeline."),
                 ("X-DMSR-Weights", "Name and short sha256 of the weights: `derain-w16d4; sha256=58fa1086cf63`."),
+                ("X-DMSR-Warning", "What was missing or could not be kept; absent if nothing."),
+                ("Content-Disposition", "A name for the file, made from the upload's."),
                 ("X-DMSR-Change", "Mean and largest change of a value, in steps of 8 bits: `mean=3.207, max=121`."),
             )
         },

@@ -102,6 +102,8 @@ def from_exception(error: Exception) -> DmsrError:
             return NotFound("The addresses of this service are listed at /openapi.json.")
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allow = (error.headers or {}).get("Allow", "")
+            if allow == "GET":
+                allow = "GET, HEAD"
             return MethodNotAllowed(f"This address takes {allow}.", allow=allow)
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return MalformedRequest(f"{error.detail}.")

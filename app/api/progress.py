@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.api.openapi import failures
@@ -47,8 +47,9 @@ def router(running: Running) -> APIRouter:
     routes = APIRouter(tags=["service"])
 
     @routes.get("/progress/{request_id}", responses=failures(NotFound))
-    async def progress(request_id: str) -> Progress:
+    async def progress(request_id: str, response: Response) -> Progress:
         """Tell how many of a request's tiles are done; give it an id of your own in `X-Request-ID`."""
+        response.headers["Cache-Control"] = "no-store"
         return running.progress(request_id)
 
     return routes

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, TypeVar
 
@@ -10,9 +11,10 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from app.api.body import read_picture
-from app.api.openapi import PICTURE_IN, PICTURE_OUT, failures
-from app.api.options import Parameters
+from app.api.body import is_json, read_upload
+from app.api.file_names import answer_name, disposition
+from app.api.openapi import PICTURE_IN, PICTURE_OUT, RestoredJson, failures
+from app.api.options import Parameters, wants_json
 from app.api.progress import Running
 from app.errors import Draining, MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
@@ -66,14 +68,22 @@ def router(
             if readiness() == "draining":  # said before the body is read, of which nothing would come
                 raise Draining("The service is stopping; another try will reach its successor.")
             accept = ", ".join(request.headers.getlist("accept"))
-            options = parameters.restore_options(task, x_request_timeout or times.deadline_seconds, accept)
+            seconds = x_request_timeout or times.deadline_seconds
+            parameters.restore_options(task, seconds, accept)  # refuses before the body is read
             with running.follow(request.state.request_id) as trace:
-                # Handed on and not kept here: the body is to go when it is decoded.
-                work = pipeline.restore(await read_picture(request), options, trace)
+                upload = await read_upload(request)
+                parameters = parameters.with_fields(upload.fields)
+                options, name = parameters.restore_options(task, seconds, accept), upload.filename
+                work = pipeline.restore(upload.picture, options, trace)
+                del upload  # the body is to go when it is decoded
                 request.state.trace = trace
                 restored = await _unless_disconnected(request, work)
+            filename = answer_name(name, task, parameters.output, restored.format)
             headers = {"X-DMSR-Weights": signatures[task], **_report(trace, restored)}
-            return Response(restored.data, headers=headers, media_type=OUT_FORMATS[options.format].media_type)
+            if wants_json(accept, is_json(request)):
+                return await _in_json(restored, filename, headers)
+            headers["Content-Disposition"] = disposition(filename)
+            return Response(restored.data, headers=headers, media_type=OUT_FORMATS[restored.format].media_type)
 
     for task in TASKS:
         add(task)
@@ -83,10 +93,28 @@ def router(
 def _report(trace: RestoreTrace, restored: Restored) -> dict[str, str]:
     """Say in headers where the time went and how much the network changed."""
     stages = [f"{stage};dur={1000 * trace.seconds[stage]:.1f}" for stage in STAGES if stage in trace.seconds]
-    return {
+    report = {
         "Server-Timing": ", ".join(stages),
         "X-DMSR-Change": f"mean={restored.mean_change}, max={restored.max_change}",
     }
+    return report | ({"X-DMSR-Warning": " ".join(restored.warnings)} if restored.warnings else {})
+
+
+async def _in_json(restored: Restored, filename: str, headers: Mapping[str, str]) -> Response:
+    """Answer with the picture in base64, for clients that can take nothing else."""
+    answer = RestoredJson(
+        data="",
+        media_type=OUT_FORMATS[restored.format].media_type,
+        filename=filename,
+        warnings=list(restored.warnings),
+        mean_change=restored.mean_change,
+        max_change=restored.max_change,
+    )
+    # A large picture takes tens of milliseconds, which the event loop does not have.
+    encoded = await asyncio.to_thread(b64encode, restored.data)
+    frame = answer.model_dump_json().encode()
+    head = b'{"data":"'
+    return Response(head + encoded + frame[len(head) :], headers=dict(headers), media_type="application/json")
 
 
 async def _unless_disconnected(request: Request, work: Awaitable[T]) -> T:

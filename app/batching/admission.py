@@ -92,7 +92,7 @@ class Admission:
         deadline: point in time on the clock by which its last tile must be done.
         Raises ImageTooLarge if it could never fit, Overloaded (with the time after which it should) if it does not fit
         now or would finish past its deadline, Draining while the service stops, DeadlineExceeded if the deadline has
-        passed already.
+        passed already or could not be met by an idle service either.
         """
         settings = self._settings
         if self.draining:
@@ -113,10 +113,18 @@ class Admission:
         if self.pixels + pixels > settings.decoded_pixels and self._tickets:
             # The room for pixels comes back with whole pictures; half of what waits is the fair guess.
             raise self._overloaded(f"{self.pixels} pixels are being worked on.", "pixels", self.tiles // 2, tiles)
+        rate = self._tiles_per_second()
+        if rate and (alone := tiles / rate) > allowed:
+            raise DeadlineExceeded(
+                f"The picture takes about {alone:.2g} s when nothing else waits, and {allowed:.2g} s are allowed. "
+                "Another try cannot help; allow more.",
+                limit=round(allowed, 3),
+                observed=round(alone, 3),
+            )
         if (predicted := self.predicted_seconds(tiles)) > allowed:
             late = (predicted - allowed) * self._tiles_per_second()
             raise self._overloaded(
-                f"The picture would take about {predicted:.0f} s, but {allowed:.0f} s are allowed.",
+                f"The picture would take about {predicted:.2g} s with the others, and {allowed:.2g} s are allowed.",
                 "deadline",
                 late,
                 tiles,

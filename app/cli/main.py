@@ -17,7 +17,7 @@ app = typer.Typer(
     name="dmsr",
     help="Remove rain and haze from photos with the DMSR network.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 for verb in (serve, restore, doctor, evaluate, train, degrade, convert):

@@ -1,8 +1,9 @@
 """`dmsr restore`: pictures and folders of pictures, without the service."""
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,15 +13,19 @@ import typer
 
 from app.cli.failure import fail
 from app.cli.restorer import load_restorer
+from app.cli.targets import READ, STREAM, WRITTEN, Plan, TargetError, listed, plan, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from model.inference.restorer import Restorer
 
-WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-READ = (*WRITTEN, ".bmp", ".avif")
-STREAM = Path("-")
+
+class Task(StrEnum):
+    """What is taken out."""
+
+    derain = "derain"
+    dehaze = "dehaze"
 
 
 class Tiling(StrEnum):
@@ -37,21 +42,72 @@ class Precision(StrEnum):
     fp32 = "fp32"
 
 
+class Format(StrEnum):
+    """What a result is written as."""
+
+    png = "png"
+    jpeg = "jpeg"
+    jpg = "jpg"
+    webp = "webp"
+    tiff = "tiff"
+    tif = "tif"
+
+
+class Metadata(StrEnum):
+    """What becomes of the EXIF."""
+
+    keep = "keep"
+    strip = "strip"
+
+
+class Damaged(StrEnum):
+    """What becomes of a picture of which a part is missing."""
+
+    refuse = "refuse"
+    accept = "accept"
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Say how results are written."""
+
+    format: str | None = None
+    quality: int | None = None
+    metadata: str = "keep"
+    damaged: str = "refuse"
+    overwrite: bool = False
+
+
 @dataclass
 class Tally:
     """Count what became of the pictures."""
 
     restored: int = 0
-    skipped: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
     pixels: int = 0
     seconds: float = 0.0
 
 
 def restore(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them; - is stdin.", metavar="PATH...")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A file for one picture, a folder for more; - is stdout.")],
-    task: Annotated[str, typer.Option(help="derain or dehaze.")] = "derain",
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "--output",
+            "-o",
+            help="A file for one picture, a folder for more; a name without suffix is a folder; - is stdout.",
+        ),
+    ],
+    task: Annotated[Task, typer.Option(help="What to take out: rain or haze.")] = Task.derain,
+    format: Annotated[Format | None, typer.Option(help="Format of the results; default: as the names say.")] = None,
+    quality: Annotated[int | None, typer.Option(min=1, max=100, help="Quality of JPEG and WebP; default: 92.")] = None,
+    metadata: Annotated[Metadata, typer.Option(help="keep the EXIF without position, or strip it.")] = Metadata.keep,
+    damaged: Annotated[
+        Damaged, typer.Option(help="refuse or accept pictures of which a part is missing.")
+    ] = Damaged.refuse,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files, originals too.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out pictures whose result is there.")] = False,
     tiling: Annotated[Tiling, typer.Option(help="blend: no seams; reference: the authors' protocol.")] = Tiling.blend,
     precision: Annotated[Precision, typer.Option(help="auto: the device's fast one.")] = Precision.auto,
@@ -60,104 +116,126 @@ def restore(
 ) -> None:
     """Restore pictures; the suffix of --out is the format.
 
-    In a folder each picture keeps its format, BMP and AVIF become PNG; stdout is PNG.
+    In a folder each picture keeps its name and format; what is only read (AVIF, BMP, GIF, HEIC, JPEG XL) becomes PNG;
+    stdout is PNG. Nothing is overwritten but by --overwrite.
     """
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    pairs = list(_pairs(paths, out))
-    if not pairs:
-        fail(f"there are no pictures in {', '.join(map(str, paths))}; read are {', '.join(READ)}")
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    name = {Format.jpg: "jpeg", Format.tif: "tiff"}.get(format, format and format.value)
+    try:
+        todo = plan(paths, out, name, overwrite=overwrite, resume=resume)
+    except TargetError as error:
+        fail(str(error))
+    if not todo.pairs and not todo.done:
+        among = f" ({len(todo.passed_over)} files are none: {listed(todo.passed_over)})" if todo.passed_over else ""
+        fail(f"there are no pictures in {listed(paths)}{among}; read are {', '.join(READ)}")
+    if out == STREAM and sys.stdout.isatty():
+        fail("stdout is a terminal; send it into a file or give --out a name")
     tally = Tally()
-    if resume:
-        due = [(source, target) for source, target in pairs if not target.is_file()]
-        tally.skipped, pairs = len(pairs) - len(due), due
-    if pairs:
-        _restore_all(load_restorer(task, weights, device, tiling, precision), pairs, tally, console)
-    _summarise(tally, console)
+    writing = Writing(name, quality, metadata.value, damaged.value, overwrite)
+    try:
+        if todo.pairs:
+            _restore_all(
+                load_restorer(task.value, weights, device, tiling, precision), todo.pairs, writing, tally, console
+            )
+    finally:  # also when it is interrupted
+        _summarise(todo, tally, console)
     if tally.failed:
         raise typer.Exit(1)
 
 
-def _pairs(paths: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Match each picture with where its result goes; a folder keeps its tree."""
-    if STREAM in (*paths, out) and len(paths) > 1:
-        fail("- stands for one picture; give one PATH with it")
-    if len(paths) == 1 and not paths[0].is_dir() and not out.is_dir() and (out.suffix or STREAM in (paths[0], out)):
-        yield paths[0], out
-        return
-    for path in paths:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file is path or (file.suffix.lower() in READ and file.is_file()):
-                target = out / (file.name if file is path else file.relative_to(path))
-                yield file, target if target.suffix.lower() in WRITTEN else target.with_suffix(".png")
-
-
-def _restore_all(restorer: "Restorer", pairs: list[tuple[Path, Path]], tally: Tally, console: "Console") -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _restore_all(
+    restorer: "Restorer", pairs: list[tuple[Path, Path]], writing: Writing, tally: Tally, console: "Console"
+) -> None:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from app.errors import DmsrError
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        pictures = progress.add_task("pictures", total=len(pairs))
-        tiles = progress.add_task("tiles", total=None)
-        for source, target in pairs:
-            start = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
+    # The bytes are known before a picture is opened, and tell the time left better than a count of pictures does.
+    sizes = [source.stat().st_size if source.is_file() else 0 for source, _ in pairs]
+    start = time.perf_counter()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        pictures = progress.add_task("pictures", total=sum(sizes) or None, said=f"0/{len(pairs)}")
+        tiles = progress.add_task("tiles", total=None, said="")
+
+        def report(done: int, total: int) -> None:
+            progress.update(tiles, completed=done, total=total, said=f"{done}/{total}")
+
+        for number, ((source, target), size) in enumerate(zip(pairs, sizes, strict=True), 1):
+            begun = time.perf_counter()
             try:
-                tally.pixels += _restore_one(
-                    restorer, source, target, lambda done, total: progress.update(tiles, completed=done, total=total)
-                )
+                pixels, notes = _restore_one(restorer, source, target, writing, report)
             except DmsrError as error:
                 tally.failed.append((source, error.detail))
-            except (OSError, ArithmeticError) as error:
-                tally.failed.append((source, str(error)))
+            except MemoryError:
+                tally.failed.append((source, "the memory of this machine does not suffice for it"))
+            except (OSError, ArithmeticError, RuntimeError, ValueError) as error:
+                tally.failed.append((source, getattr(error, "strerror", None) or str(error)))
             else:
                 tally.restored += 1
-                tally.seconds += time.perf_counter() - start
-            progress.advance(pictures)
+                tally.pixels += pixels
+                tally.notes += [(source, note) for note in notes]
+                tally.seconds += time.perf_counter() - begun
+            rate = 60 * number / (time.perf_counter() - start)
+            progress.update(pictures, advance=size, said=f"{number}/{len(pairs)}, {rate:.1f} a minute")
 
 
-def _restore_one(restorer: "Restorer", source: Path, target: Path, report: Callable[[int, int], None]) -> int:
-    """Restore one file and return its number of pixels; raises DmsrError, OSError or NonFiniteTiles."""
-    from app.errors import NotAcceptable
+def _restore_one(
+    restorer: "Restorer", source: Path, target: Path, writing: Writing, report: Callable[[int, int], None]
+) -> tuple[int, tuple[str, ...]]:
+    """Restore one file and return its number of pixels and what is to be said of it.
+
+    Raises DmsrError, OSError or NonFiniteTiles.
+    """
     from app.imaging.decode import decode
-    from app.imaging.encode import OUT_FORMATS, check_format, encode
+    from app.imaging.encode import check_format, encode
     from app.imaging.picture import ImageLimits
     from app.imaging.probe import probe
     from model.checkpoints.checkpoint import write_atomically
 
-    suffix = ".png" if target == STREAM else target.suffix.lower()
-    format = next((name for name, out in OUT_FORMATS.items() if suffix in out.suffixes), None)
-    if format is None:
-        raise NotAcceptable(f"{suffix or 'no suffix'} cannot be written; --out takes {', '.join(WRITTEN)}")
+    format = writing.format or ("png" if target == STREAM else WRITTEN[target.suffix.lower()])
     data = sys.stdin.buffer.read() if source == STREAM else source.read_bytes()
     # A person's own files on their own machine: no limit but memory.
     header = probe(data, ImageLimits(max_pixels=2**40, max_side=2**31))
     check_format(header, format)
-    picture = decode(data, header)
-    result = encode(picture, restorer.restore(picture.rgb, report), format)
+    picture = decode(data, header, writing.damaged)
+    result = encode(picture, restorer.restore(picture.rgb, report), format, writing.quality, writing.metadata)
     if target == STREAM:
         sys.stdout.buffer.write(result)
-    else:
-        write_atomically(target, result)
-    return header.pixels
+        sys.stdout.buffer.flush()
+        return header.pixels, picture.warnings
+    # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
+    if os.path.lexists(target) and not writing.overwrite:
+        raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
+    write_atomically(target, result)
+    if source != STREAM:
+        times = source.stat()
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return header.pixels, picture.warnings
 
 
-def _summarise(tally: Tally, console: "Console") -> None:
-    from rich.table import Table
-
+def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:
+    """Say what was done: nothing after one picture into a pipe, one line after one into a file."""
     for source, reason in tally.failed:
-        console.print(f"[red]{source}[/red]: {reason}")
-    table = Table("restored", "skipped", "failed", "megapixels", "seconds", "seconds a megapixel")
+        console.print(f"{shown(source)}: {shown(reason)}", style="red")
+    for source, note in tally.notes:
+        console.print(f"{shown(source)}: {shown(note)}", style="yellow")
+    if todo.passed_over:
+        console.print(
+            f"passed over {len(todo.passed_over)}, by name no pictures: {listed(todo.passed_over)}", style="dim"
+        )
     megapixels = tally.pixels / 1e6
-    table.add_row(
-        str(tally.restored),
-        str(tally.skipped),
-        str(len(tally.failed)),
-        f"{megapixels:.2f}",
-        f"{tally.seconds:.1f}",
-        f"{tally.seconds / megapixels:.1f}" if megapixels else "–",
-    )
-    console.print(table)
+    took = f"{megapixels:.2f} megapixels in {tally.seconds:.1f} s"
+    if len(todo.pairs) == 1 and not todo.done:
+        (source, target) = todo.pairs[0]
+        if tally.restored and STREAM not in (source, target):
+            console.print(f"{shown(source)} → {shown(target)}: {took}")
+        return
+    counts = [f"restored {tally.restored}"]
+    counts += [f"skipped {len(todo.done)}"] if todo.done else []
+    counts += [f"failed {len(tally.failed)}"] if tally.failed else []
+    counts += [f"not reached {left}"] if (left := len(todo.pairs) - tally.restored - len(tally.failed)) else []
+    rate = f"; {took}, {tally.seconds / megapixels:.1f} s a megapixel" if megapixels >= 0.1 else ""
+    console.print(", ".join(counts) + rate)

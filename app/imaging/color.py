@@ -4,11 +4,14 @@ Works on bands of rows, so that a conversion never holds the whole picture twice
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
 from PIL import ImageCms
 from PIL.Image import Image
+
+from app.imaging.profile import color_space
 
 BAND_PIXELS = 1 << 20
 
@@ -39,32 +42,48 @@ def band_converter(image: Image) -> Callable[[Image], Image]:
     """Return what turns a band of the image into L, LA, RGB or RGBA.
 
     CMYK goes to sRGB through its profile, relative colorimetric with black point compensation as photo editors do;
-    without a profile, by plain complement.
+    without a profile, or with one that is damaged or for other colours, by plain complement.
     """
     profile = image.info.get("icc_profile")
-    if image.mode == "CMYK" and profile:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            "CMYK",
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        return lambda band: ImageCms.applyTransform(band, transform)
+    if image.mode == "CMYK" and profile and color_space(profile) == "CMYK":
+        with suppress(ImageCms.PyCMSError, OSError):
+            transform = ImageCms.buildTransform(
+                ImageCms.ImageCmsProfile(BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                "CMYK",
+                "RGB",
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            return lambda band: ImageCms.applyTransform(band, transform)
     mode = ("L" if image.mode in _TO_GREY else "RGB") + ("A" if has_alpha(image) else "")
     return lambda band: band if band.mode == mode else band.convert(mode)
 
 
-def narrow(grey16: np.ndarray) -> np.ndarray:
+def unmultiply(samples: np.ndarray) -> None:
+    """Turn colours that were multiplied by their alpha, the last of (H, W, C) samples, into plain ones, in place.
+
+    A colour above its alpha cannot have been multiplied by it: then the label is wrong, and the colours are left as
+    they stand, because dividing would clip them.
+    """
+    full = np.iinfo(samples.dtype).max
+    bands = [samples[rows] for rows in row_bands(*samples.shape[:2])]
+    if any((band[..., :-1] > band[..., -1:]).any() for band in bands):
+        return
+    for band in bands:
+        alpha = band[..., -1:].astype(np.uint32)
+        band[..., :-1] = (band[..., :-1].astype(np.uint32) * full + alpha // 2) // np.maximum(alpha, 1)
+
+
+def narrow(deep: np.ndarray) -> np.ndarray:
     """Return 16-bit values as the nearest 8-bit ones (uint8); v × 257 gives v back."""
-    return ((grey16.astype(np.uint32) + _STEP // 2) // _STEP).astype(np.uint8)
+    return ((deep.astype(np.uint32) + _STEP // 2) // _STEP).astype(np.uint8)
 
 
-def apply_change(grey16: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return 16-bit values moved by what the network changed in 8 bits: grey16 + 257 × (after − before), clipped."""
+def apply_change(deep: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return 16-bit values moved by what the network changed in 8 bits: deep + 257 × (after − before), clipped."""
     change = (after.astype(np.int32) - before) * _STEP
-    return np.clip(grey16 + change, 0, 65535).astype(np.uint16)
+    return np.clip(deep + change, 0, 65535).astype(np.uint16)
 
 
 def mean_grey(rgb: np.ndarray) -> np.ndarray:

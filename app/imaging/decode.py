@@ -1,6 +1,8 @@
 """Bytes to an upright picture. Knows nothing of limits: what it is given has been probed."""
 
 import math
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -9,7 +11,8 @@ from app.errors import UndecodableImage
 from app.imaging import color
 from app.imaging.fault import picture_at_fault
 from app.imaging.formats import READERS
-from app.imaging.formats.png import colour_chunks
+from app.imaging.formats.header import Samples
+from app.imaging.metadata import read_resolution
 from app.imaging.picture import Picture, Probe
 
 # Display and printer profiles stay under 4 MB; a JPEG holds 16 MB at most.
@@ -20,70 +23,119 @@ MAX_ICC_BYTES = 8 << 20
 _REVERSED_AXES = ((), (1,), (0, 1), (0,), (), (0,), (0, 1), (1,))
 
 
-def decode(data: bytes, probe: Probe) -> Picture:
+def decode(data: bytes, probe: Probe, damaged: Literal["refuse", "accept"] = "refuse") -> Picture:
     """Return the picture upright; raise UndecodableImage when the data is not what the probe says.
 
-    Peak memory, input aside, is Pillow's image (4 bytes a pixel) and the picture's own arrays (3 to 6), beside what the
-    codec itself holds.
+    damaged: what becomes of a picture of which a part is missing; "accept" returns it and says how much. Peak memory,
+    input aside, is Pillow's image (4 bytes a pixel) and the picture's own arrays (3 to 6, twice as much for 16 bits),
+    beside what the codec itself holds.
     """
-    with picture_at_fault(probe.format), READERS[probe.format].open_image(data) as image:
-        _check_agreement(image, probe)
-        icc = image.info.get("icc_profile") or None
-        if icc and len(icc) > MAX_ICC_BYTES:
-            raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
-        dpi = _plausible(image.info.get("dpi"))
-        image.load()
-        rgb, alpha, grey16 = _pixels(image, probe)
-        return Picture(
-            rgb=rgb,
-            grey=color.is_grey(image),
-            alpha=alpha,
-            grey16=grey16,
-            icc=None if image.mode == "CMYK" else icc,
-            exif=probe.exif,
-            dpi=dpi[::-1] if dpi and probe.orientation >= 5 else dpi,
-            png_colour=colour_chunks(data) if probe.format == "png" else (),
-        )
+    reader = READERS[probe.format]
+    with picture_at_fault(probe.format):
+        data, missing = reader.complete(data) if hasattr(reader, "complete") else (data, 0.0)
+        if missing and damaged == "refuse":
+            raise UndecodableImage(
+                f"{_percent(missing)} of the {probe.format.upper()} is missing. Send the whole file, or ask with "
+                "damaged=accept for what there is.",
+                observed=round(missing, 4),
+            )
+        samples = reader.read_deep(data) if hasattr(reader, "read_deep") else None
+        if samples is None:
+            with reader.open_image(data) as image:
+                return _picture(probe, data, missing, *_pillow_pixels(image, probe))
+        return _picture(probe, data, missing, *_sample_pixels(samples, probe))
 
 
-def _check_agreement(image: Image, probe: Probe) -> None:
-    """Make sure that Pillow, which reads headers its own way, is about to make what the probe has promised."""
-    size = (probe.height, probe.width) if probe.orientation >= 5 else (probe.width, probe.height)
-    deep = image.mode.startswith("I;16")
-    if image.size != size or deep != (probe.bits == 16) or (color.has_alpha(image) and not probe.alpha):
+def _picture(
+    probe: Probe,
+    data: bytes,
+    missing: float,
+    pixels: dict[str, np.ndarray | bool | None],
+    icc: bytes | None,
+    dpi: tuple[float, float] | None,
+) -> Picture:
+    if icc and len(icc) > MAX_ICC_BYTES:
+        raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
+    dpi = _plausible(dpi[::-1] if dpi and probe.orientation >= 5 else dpi)
+    reader = READERS[probe.format]
+    return Picture(
+        **pixels,
+        icc=None if probe.mode == "cmyk" else icc or None,
+        exif=probe.exif,
+        dpi=dpi or _plausible(read_resolution(probe.exif)),
+        png_colour=reader.colour_chunks(data) if hasattr(reader, "colour_chunks") else (),
+        warnings=tuple(_warnings(probe, data, missing)),
+    )
+
+
+def _warnings(probe: Probe, data: bytes, missing: float) -> Iterator[str]:
+    reader = READERS[probe.format]
+    if missing:
+        yield f"{_percent(missing)} of the {probe.format.upper()} was missing."
+    if hasattr(reader, "narrowing") and (narrowed := reader.narrowing(data)):
+        yield narrowed
+
+
+def _percent(part: float) -> str:
+    return f"{max(part, 0.001):.1%}"
+
+
+def _pillow_pixels(image: Image, probe: Probe) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+    """Return the arrays of a Picture from one that Pillow reads as it is, its profile and its resolution."""
+    _check_agreement(image.size, color.has_alpha(image), probe)
+    if image.mode.startswith(("I", "F")) or probe.bits > 8:  # values beyond 8 bits come from read_deep
         raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself.")
-
-
-def _pixels(image: Image, probe: Probe) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    icc, dpi = image.info.get("icc_profile"), image.info.get("dpi")
+    if icc and len(icc) > MAX_ICC_BYTES:
+        raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
+    image.load()
     rgb = np.empty((probe.height, probe.width, 3), np.uint8)
     stored = _as_stored(rgb, probe.orientation)
-    if image.mode.startswith("I;16"):
-        grey16 = np.empty((probe.height, probe.width), np.uint16)
-        stored16 = _as_stored(grey16, probe.orientation)
-        for rows in color.row_bands(image.height, image.width):
-            stored16[rows] = np.asarray(_band(image, rows))
-            stored[rows] = color.narrow(stored16[rows])[..., None]
-        return rgb, None, grey16
     alpha = np.empty((probe.height, probe.width), np.uint8) if color.has_alpha(image) else None
     stored_alpha = None if alpha is None else _as_stored(alpha, probe.orientation)
     convert = color.band_converter(image)
     for rows in color.row_bands(image.height, image.width):
-        samples = np.asarray(convert(_band(image, rows)))
+        samples = np.asarray(convert(image.crop((0, rows.start, image.width, rows.stop))))
         samples = samples.reshape(*samples.shape[:2], -1)
         stored[rows] = samples[..., :3] if samples.shape[2] >= 3 else samples[..., :1]
         if stored_alpha is not None:
             stored_alpha[rows] = samples[..., -1]
-    return rgb, alpha, None
+    return {"rgb": rgb, "grey": color.is_grey(image), "alpha": alpha}, icc, dpi
+
+
+def _sample_pixels(samples: Samples, probe: Probe) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+    """Return the arrays of a Picture from samples of 8 or 16 bits, their profile and their resolution."""
+    values = samples.values
+    height, width, channels = values.shape
+    deep = values.dtype == np.uint16
+    _check_agreement((width, height), channels in (2, 4), probe)
+    if deep != (probe.bits > 8):
+        raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself.")
+    colours = 1 if channels <= 2 else 3
+    kept = np.empty((probe.height, probe.width, colours), values.dtype)
+    rgb = np.empty((probe.height, probe.width, 3), np.uint8)
+    alpha = np.empty((probe.height, probe.width), values.dtype) if channels in (2, 4) else None
+    stored, stored_rgb = (_as_stored(array, probe.orientation) for array in (kept, rgb))
+    for rows in color.row_bands(height, width):
+        stored[rows] = values[rows][..., :colours]
+        stored_rgb[rows] = color.narrow(stored[rows]) if deep else stored[rows]
+    if alpha is not None:
+        _as_stored(alpha, probe.orientation)[:] = values[..., -1]
+    pixels = {"rgb": rgb, "grey": colours == 1, "alpha": alpha, "deep": kept if deep else None}
+    return pixels, samples.icc, samples.dpi
+
+
+def _check_agreement(size: tuple[int, int], alpha: bool, probe: Probe) -> None:
+    """Make sure that the codec, which reads headers its own way, makes what the probe has promised."""
+    promised = (probe.height, probe.width) if probe.orientation >= 5 else (probe.width, probe.height)
+    if size != promised or (alpha and not probe.alpha):
+        raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself.")
 
 
 def _as_stored(displayed: np.ndarray, orientation: int) -> np.ndarray:
     """Return a view of an upright array whose rows and columns are those of the file."""
     view = displayed.swapaxes(0, 1) if orientation >= 5 else displayed
     return np.flip(view, _REVERSED_AXES[orientation - 1])
-
-
-def _band(image: Image, rows: slice) -> Image:
-    return image.crop((0, rows.start, image.width, rows.stop))
 
 
 def _plausible(dpi: tuple[float, float] | None) -> tuple[float, float] | None:

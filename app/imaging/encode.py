@@ -1,5 +1,6 @@
 """A picture and its restored pixels to bytes; and, before any work, whether a format can hold the picture at all."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -9,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from app.errors import NotAcceptable
-from app.imaging import color
+from app.imaging import color, profile
+from app.imaging.encode_deep import DEEP_ENCODERS
 from app.imaging.metadata import add_exif_to_tiff
 from app.imaging.picture import Picture, Probe
 
@@ -28,7 +30,7 @@ class OutFormat(NamedTuple):
 OUT_FORMATS = MappingProxyType(
     {
         "png": OutFormat("image/png", (".png",), True, 16, 2**31 - 1),
-        "jpeg": OutFormat("image/jpeg", (".jpg", ".jpeg"), False, 8, 65_500, default_quality=92),
+        "jpeg": OutFormat("image/jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), False, 8, 65_500, default_quality=92),
         "webp": OutFormat("image/webp", (".webp",), True, 8, 16_383, default_quality=92),
         "tiff": OutFormat("image/tiff", (".tif", ".tiff"), True, 16, 2**31 - 1),
     }
@@ -36,12 +38,14 @@ OUT_FORMATS = MappingProxyType(
 
 
 def check_format(picture: Picture | Probe, format: str) -> None:
-    """Raise NotAcceptable when `format`, one of OUT_FORMATS, cannot hold the picture; a probe is enough to tell."""
+    """Raise NotAcceptable when `format`, one of OUT_FORMATS, cannot hold the picture.
+
+    A probe is nearly enough to tell: only the pixels say whether a picture with an alpha channel is opaque.
+    """
     holds = OUT_FORMATS[format]
-    alpha = picture.alpha if isinstance(picture, Probe) else picture.alpha is not None
-    if alpha and not holds.alpha:
+    if not isinstance(picture, Probe) and not holds.alpha and not picture.opaque:
         raise NotAcceptable(f"The picture has transparency, which {format.upper()} cannot hold. Ask for PNG or TIFF.")
-    if picture.bits > max(holds.bits, 8):
+    if picture.bits > holds.bits:
         raise NotAcceptable(f"The picture has 16 bits, of which {format.upper()} holds 8. Ask for PNG or TIFF.")
     if max(picture.width, picture.height) > holds.max_side:
         raise NotAcceptable(
@@ -49,6 +53,19 @@ def check_format(picture: Picture | Probe, format: str) -> None:
             limit=holds.max_side,
             observed=max(picture.width, picture.height),
         )
+
+
+def choose_format(picture: Picture | Probe, formats: Sequence[str]) -> str:
+    """Return the first of the formats that can hold the picture; raise the first one's NotAcceptable if none can."""
+    refusals = []
+    for format in formats:
+        try:
+            check_format(picture, format)
+        except NotAcceptable as refusal:
+            refusals.append(refusal)
+        else:
+            return format
+    raise refusals[0]
 
 
 def encode(
@@ -66,37 +83,49 @@ def encode(
     the EXIF. Raise NotAcceptable as check_format does.
     """
     check_format(picture, format)
-    image = Image.fromarray(_samples(picture, restored, output == "residual"))
+    samples = _samples(picture, restored, output == "residual", alpha=OUT_FORMATS[format].alpha)
     options = _OPTIONS[format](picture, quality or OUT_FORMATS[format].default_quality)
-    if picture.icc:
-        options["icc_profile"] = picture.icc
+    # A WebP has no grey pixels, only coloured ones that are grey.
+    if icc := _profile(picture, format, grey=samples.ndim == 2 or samples.shape[2] == 2):
+        options["icc_profile"] = icc
     if picture.dpi:
         options["dpi"] = picture.dpi
     exif = picture.exif if metadata == "keep" else b""
+    if samples.dtype == np.uint16:
+        return DEEP_ENCODERS[format](samples, exif, options)
     if exif and format != "tiff":
         options["exif"] = exif
     file = BytesIO()
-    image.save(file, format, **options)
+    Image.fromarray(samples).save(file, format, **options)
     if exif and format == "tiff":
         add_exif_to_tiff(file, exif)
     return file.getvalue()
 
 
-def _samples(picture: Picture, restored: np.ndarray, residual: bool) -> np.ndarray:
-    """Return the array to be written: grey, grey and alpha, RGB, RGB and alpha, or 16-bit grey."""
-    channels = (1 if picture.grey else 3) + (picture.alpha is not None)
+def _profile(picture: Picture, format: str, grey: bool) -> bytes | None:
+    """Return the ICC profile that says what the picture's numbers mean; a PNG may say it by chunks instead."""
+    grey = grey and format != "webp"
+    if picture.icc:
+        return profile.fit(picture.icc, grey)
+    return None if format == "png" else profile.from_chunks(dict(picture.png_colour), grey)
+
+
+def _samples(picture: Picture, restored: np.ndarray, residual: bool, alpha: bool) -> np.ndarray:
+    """Return the array to be written: grey or RGB, with alpha if there is one and it is wanted, of 8 or 16 bits."""
+    alpha = alpha and picture.alpha is not None
+    channels = (1 if picture.grey else 3) + alpha
     samples = np.empty((picture.height, picture.width, channels), np.uint8 if picture.bits == 8 else np.uint16)
     for rows in color.row_bands(picture.height, picture.width):
         before, after = picture.rgb[rows], restored[rows]
         if picture.grey:
             before, after = before[..., :1], color.mean_grey(after)[..., None]
-        if picture.grey16 is not None:
-            deep = picture.grey16[rows][..., None]
+        if picture.deep is not None:
+            deep = picture.deep[rows]
             before, after = deep, color.apply_change(deep, before, after)
         if residual:
             after = np.maximum(before, after) - np.minimum(before, after)
         samples[rows][..., : after.shape[2]] = after
-        if picture.alpha is not None:
+        if alpha:
             samples[rows][..., -1] = picture.alpha[rows]
     return samples[..., 0] if channels == 1 else samples
 
@@ -113,7 +142,9 @@ _PREDICTOR, _DIFFERENCING = 317, 2
 def _png_options(picture: Picture, quality: int | None) -> dict:
     info = PngInfo()
     for kind, content in picture.png_colour:
-        info.add(kind, content)
+        # A profile and the sRGB chunk may not stand together.
+        if not (picture.icc and kind == b"sRGB"):
+            info.add(kind, content)
     return {"compress_level": 1, "compress_type": _RUN_LENGTHS, "pnginfo": info}
 
 

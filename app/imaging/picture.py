@@ -43,19 +43,21 @@ class Probe:
 class Picture:
     """The pixels of an image, upright, with what must come back beside them.
 
-    `rgb` is uint8 (H, W, 3), C-contiguous: what the network sees. `alpha` is uint8 (H, W); `grey16` is uint16 (H, W),
-    the values that `rgb` holds narrowed to 8 bits. `dpi` is (horizontal, vertical). `png_colour` holds the chunks by
-    which a PNG says what its numbers mean, beside or instead of an ICC profile.
+    `rgb` is uint8 (H, W, 3), C-contiguous: what the network sees. `deep` is uint16 (H, W, 1 or 3), grey or RGB: the
+    values that `rgb` holds narrowed to 8 bits. `alpha` is (H, W), of the depth of the deepest. `dpi` is (horizontal,
+    vertical). `png_colour` holds the PNG chunks that say what the numbers mean, beside or instead of an ICC profile.
+    `warnings` are sentences on what the file did not have or what could not be kept.
     """
 
     rgb: np.ndarray
     grey: bool = False
     alpha: np.ndarray | None = None
-    grey16: np.ndarray | None = None
+    deep: np.ndarray | None = None
     icc: bytes | None = None
     exif: bytes = b""
     dpi: tuple[float, float] | None = None
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -67,4 +69,9 @@ class Picture:
 
     @property
     def bits(self) -> int:
-        return 8 if self.grey16 is None else 16
+        return 8 if self.deep is None else 16
+
+    @property
+    def opaque(self) -> bool:
+        """Tell whether every pixel is."""
+        return self.alpha is None or bool((self.alpha == np.iinfo(self.alpha.dtype).max).all())

@@ -2,22 +2,22 @@
 
 import re
 
-from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImage, UnsupportedImage
+from app.errors import AnimatedImage, ImageTooLarge, NotAnImage, UndecodableImage
 from app.imaging.fault import picture_at_fault
-from app.imaging.formats import READERS
+from app.imaging.formats import READERS, jxl
 from app.imaging.formats.bmp import HEADER_BYTES as BMP_HEADER_BYTES
+from app.imaging.formats.isobmff import brands
 from app.imaging.metadata import clean_exif, read_orientation
 from app.imaging.picture import ImageLimits, Probe
 
-_READ = "JPEG, PNG, WebP, TIFF, BMP and AVIF are read here."
+_READ = "JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL and GIF are read here."
+# By format, the brands of ISO media files; a file may name those of several, and then is what stands first here.
+_BRANDS = {
+    "avif": {b"avif", b"avis"},
+    "heic": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
+}
 # What people send that is not read, by its first bytes.
 _STRANGERS = (
-    (
-        rb"....ftyp(hei|hev|mif1|msf1)",
-        "This is an HEIC photo. Save it as JPEG, or set the camera to 'Most compatible'.",
-    ),
-    (rb"GIF8[79]a", "This is a GIF. Save the picture as PNG."),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "This is a JPEG XL image. Save it as JPEG or PNG."),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "This is a JPEG 2000 image. Save it as JPEG or PNG."),
     (rb"8BPS", "This is a Photoshop document. Save it as PNG or TIFF."),
     (rb"%PDF", "This is a PDF. Export the picture as PNG."),
@@ -38,10 +38,10 @@ def probe(data: bytes, limits: ImageLimits) -> Probe:
     _check_size(header.width, header.height, limits)
     if header.frames > 1:
         raise AnimatedImage("The image has several frames or pages. Send one picture at a time.", limit=1)
-    orientation = read_orientation(header.exif)
+    orientation = header.orientation or read_orientation(header.exif)
     width, height = (header.height, header.width) if orientation >= 5 else (header.width, header.height)
     # Of a TIFF header.exif is the whole file; the probe lives as long as the request and must not hold it.
-    exif = clean_exif(header.exif, width, height)
+    exif = clean_exif(header.exif, width, height, turned=orientation >= 5)
     return Probe(format, width, height, header.mode, header.bits, header.alpha, header.frames, orientation, exif)
 
 
@@ -53,25 +53,22 @@ def sniff(data: bytes) -> str:
         return "png"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "webp"
-    if data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "tiff"
-    if data.startswith((b"II+\0", b"MM\0+")):
-        raise UnsupportedImage("This is a BigTIFF. Save it as a classic TIFF.")
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if data.startswith((jxl.CODESTREAM, jxl.CONTAINER)):
+        return "jxl"
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in BMP_HEADER_BYTES:
         return "bmp"
-    if data[4:8] == b"ftyp" and _names_avif(data):
-        return "avif"
+    if found := brands(data):
+        for format, names in _BRANDS.items():
+            if found & names:
+                return format
     for pattern, remedy in _STRANGERS:
         if re.match(pattern, data, re.DOTALL):
             raise NotAnImage(f"{remedy} {_READ}")
     raise NotAnImage(f"The data is not an image of a known format. {_READ}")
-
-
-def _names_avif(data: bytes) -> bool:
-    """Tell whether the file type box has one of AVIF's brands, as its major or among the compatible ones."""
-    length = min(int.from_bytes(data[:4], "big"), 256)
-    brands = [data[at : at + 4] for at in (8, *range(16, length, 4))]
-    return b"avif" in brands or b"avis" in brands
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:

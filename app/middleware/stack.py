@@ -9,13 +9,21 @@ from app.api.problems import Problems
 from app.middleware.api_keys import ApiKeys, read_keys
 from app.middleware.body_limit import BodyLimit
 from app.middleware.request_log import RequestLog
+from app.middleware.request_target import RequestTarget
 from app.middleware.safe_headers import SafeHeaders
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
-# What a page of another origin may send and read.
-_SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout")
-_READ = ("X-Request-ID", "Server-Timing", "X-DMSR-Weights", "X-DMSR-Change", "Retry-After")
+# What a page of another origin may read.
+_READ = (
+    "X-Request-ID",
+    "Server-Timing",
+    "X-DMSR-Weights",
+    "X-DMSR-Change",
+    "X-DMSR-Warning",
+    "Content-Disposition",
+    "Retry-After",
+)
 
 
 def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
@@ -29,12 +37,14 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(SafeHeaders)
     if settings.cors.origins:
         # Outside the keys: a browser's preflight carries none.
-        origins = [origin.strip() for origin in settings.cors.origins.split(",")]
+        origins = [origin.strip() for origin in settings.cors.origins.split(",") if origin.strip()]
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=_SENT,
+            allow_methods=["GET", "HEAD", "POST"],
+            # Any: a header that is not known here changes nothing, and a list would forbid those of tracing tools.
+            allow_headers=["*"],
             expose_headers=_READ,
         )
+    app.add_middleware(RequestTarget)
     app.add_middleware(RequestLog, metrics=metrics)

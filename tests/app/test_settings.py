@@ -62,3 +62,22 @@ def test_every_wrong_value_is_named(monkeypatch):
 
 def test_every_variable_says_what_it_does():
     assert all(description for _, description in variables().values())
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://example.org/", "https://example.org/app", "example.org", "https://Example.org", "https://example.org:443",
+     "http://example.org:80", "https://*.example.org", "ftp://example.org", "https://a.org;https://b.org"],
+)  # fmt: skip
+def test_an_origin_that_no_browser_sends_stops_the_start(monkeypatch, origin):
+    monkeypatch.setenv("DMSR_CORS_ORIGINS", f"https://fine.org,{origin}")
+    with pytest.raises(SettingsError, match="not an origin as browsers write it"):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    "origins", ["*", "https://example.org", "http://localhost:5173, https://a.b", "http://[::1]:80"]
+)
+def test_origins_as_browsers_write_them_are_taken(monkeypatch, origins):
+    monkeypatch.setenv("DMSR_CORS_ORIGINS", origins)
+    assert Settings.from_environment().cors.origins == origins

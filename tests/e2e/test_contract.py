@@ -1,10 +1,13 @@
 """What a caller may ask for, and what the answer says beside the picture."""
 
 import re
+from base64 import b64decode, b64encode
 
 import numpy as np
 import pytest
 
+from tests.e2e.raw import answer as read_answer
+from tests.e2e.raw import connection, head
 from tests.pictures import decoded, drawn, encoded
 
 PHOTO = drawn(70, 90)
@@ -63,6 +66,95 @@ def test_the_headers_tell_what_was_done(client):
     assert stages == ["probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode"]
     card = client.get("/models").json()[0]
     assert answer.headers["x-dmsr-weights"] == f"{card['weights']}; sha256={card['sha256'][:12]}"
+
+
+@pytest.mark.parametrize("by", ["query", "form", "json"])
+def test_options_work_the_same_wherever_they_stand(client, by):
+    data, options = encoded(PHOTO, "jpeg"), {"format": "jpg", "quality": "40", "metadata": "strip"}
+    if by == "query":
+        answer = client.post("/derain", content=data, params=options)
+    elif by == "form":
+        answer = client.post("/derain", files={"file": ("holiday.jpg", data)}, data=options)
+    else:
+        body = {"data": b64encode(data).decode(), "filename": "holiday.jpg", **options}
+        answer = client.post("/derain", json=body, headers={"accept": "image/jpeg"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/jpeg"
+    name = "picture" if by == "query" else "holiday"
+    assert answer.headers["content-disposition"] == f'inline; filename="{name}-derained.jpg"'
+    expected = client.post("/derain?format=jpeg&quality=40&metadata=strip", content=data).content
+    assert np.abs(decoded(answer.content).astype(int) - decoded(expected)).max() <= 2
+
+
+@pytest.mark.parametrize("by", ["form", "json"])
+def test_a_misspelt_option_in_the_body_is_named(client, by):
+    data = encoded(PHOTO)
+    if by == "form":
+        answer = client.post("/derain", files={"file": ("a.png", data)}, data={"qualty": "50"})
+    else:
+        answer = client.post("/derain", json={"data": b64encode(data).decode(), "qualty": 50})
+    assert (answer.status_code, answer.json()["parameter"]) == (422, "qualty")
+
+
+def test_json_in_is_json_out(client):
+    answer = client.post("/derain", json={"data": b64encode(encoded(PHOTO)).decode(), "filename": "a.png"})
+    assert answer.headers["content-type"] == "application/json"
+    found = answer.json()
+    assert (found["media_type"], found["filename"], found["warnings"]) == ("image/png", "a-derained.png", [])
+    restored = decoded(b64decode(found["data"])).astype(int)
+    assert np.abs(restored - decoded(post(client).content)).max() <= 1
+    assert decoded(b64decode(post(client, accept="application/json").json()["data"])).shape == PHOTO.shape
+
+
+def test_the_answer_falls_back_to_the_next_format_that_can_hold_the_picture(client):
+    see_through = encoded(np.dstack([PHOTO, PHOTO[..., 0]]))
+    answer = post(client, body=see_through, accept="image/jpeg, image/tiff;q=0.5, image/png;q=0.9")
+    assert answer.headers["content-type"] == "image/png"
+    opaque = encoded(np.dstack([PHOTO, np.full_like(PHOTO[..., 0], 255)]))
+    assert post(client, "?format=jpeg", opaque).headers["content-type"] == "image/jpeg"
+    deep = encoded(np.full((64, 64), 999, np.uint16))
+    browser = "text/html,image/avif,image/webp,*/*;q=0.8"
+    assert post(client, body=deep, accept=browser).headers["content-type"] == "image/png"
+
+
+def test_a_damaged_picture_is_refused_or_comes_back_with_a_warning(client):
+    data = encoded(drawn(200, 200), "jpeg")
+    start = data.index(b"\xff\xda") + 14
+    half = data[: start + (len(data) - start) // 2]
+    refused = client.post("/derain", content=half)
+    assert refused.status_code == 422
+    assert "damaged=accept" in refused.json()["detail"]
+    accepted = post(client, "?damaged=accept", half)
+    assert re.fullmatch(r"[45]\d\.\d% of the JPEG was missing\.", accepted.headers["x-dmsr-warning"])
+    assert decoded(accepted.content).shape == (200, 200, 3)
+    assert "x-dmsr-warning" not in post(client, body=data).headers
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/models", "/openapi.json", "/"])
+def test_head_works_wherever_get_does(client, path):
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+
+
+def test_head_is_not_get_where_there_is_none(client):
+    answer = client.head("/derain")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert client.post("/models").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_what_is_true_now_is_not_kept_by_caches(client, path):
+    assert client.get(path).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("target", ["http://test/models?x=1", "HTTP://test:80/models", "https://test/models"])
+def test_an_absolute_address_is_its_path(server, target):
+    with connection(server.url) as sock:
+        sock.sendall(head(target, "Connection: close", method="GET"))
+        status, received = read_answer(sock)
+    assert status == 200
+    assert b"derain" in received
 
 
 def test_the_models_are_described(client, tiny_config):

@@ -44,7 +44,7 @@ def test_the_network_really_ran(client):
 
 
 def test_a_broken_image_is_422_and_a_problem(client):
-    data = encoded(drawn(200, 200))
+    data = encoded(drawn(200, 200), "webp")
     answer = client.post("/derain", content=data[: len(data) // 2])
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -78,7 +78,6 @@ def test_a_task_without_weights_is_503(client):
     answer = client.post("/dehaze", content=encoded(drawn(64, 64)))
     assert answer.status_code == 503
     assert answer.json()["type"] == "/problems/task-unavailable"
-    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_a_request_id_of_the_caller_is_kept(client):

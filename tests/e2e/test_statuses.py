@@ -41,6 +41,12 @@ def two_pages():
     return buffer.getvalue()
 
 
+def fax():
+    buffer = BytesIO()
+    Image.new("1", (64, 64)).save(buffer, "tiff", compression="group4")
+    return buffer.getvalue()
+
+
 # status, problem, and what is sent to the strict server to bring it about: path, body, headers
 TABLE = [
     (400, "malformed-request", "/derain", b"", {}),
@@ -53,7 +59,7 @@ TABLE = [
     (404, "not-found", "/progress/no-such-id", None, {}),
     (405, "method-not-allowed", "/derain", None, {}),
     (405, "method-not-allowed", "/models", PHOTO, {}),
-    (406, "not-acceptable", "/derain", PHOTO, {"accept": "application/json"}),
+    (406, "not-acceptable", "/derain", PHOTO, {"accept": "text/html"}),
     (406, "not-acceptable", "/derain?format=jpeg", SEE_THROUGH, {}),
     (406, "not-acceptable", "/derain?format=webp", DEEP, {}),
     (406, "not-acceptable", "/derain", DEEP, {"accept": "image/jpeg"}),
@@ -61,11 +67,13 @@ TABLE = [
     (413, "image-too-large", "/derain", png_header(401, 400), {}),
     (413, "image-too-large", "/derain", png_header(501, 2), {}),
     (413, "image-too-large", "/derain", png_header(60_000, 60_000), {}),
-    (415, "not-an-image", "/derain", b"GIF89a" + bytes(100), {}),
-    (415, "not-an-image", "/derain", HEIC, {}),
+    (415, "not-an-image", "/derain", b"8BPS" + bytes(100), {}),
+    (415, "compressed-body", "/derain", PHOTO, {"content-encoding": "gzip"}),
+    (422, "undecodable-image", "/derain", HEIC, {}),
+    (422, "undecodable-image", "/derain", b"GIF89a" + bytes(100), {}),
     (422, "undecodable-image", "/derain", PHOTO[:2000], {}),
     (422, "animated-image", "/derain", two_pages(), {}),
-    (422, "unsupported-image", "/derain", b"II+\0" + bytes(100), {}),
+    (422, "unsupported-image", "/derain", fax(), {}),
     (422, "invalid-parameter", "/derain?format=gif", PHOTO, {}),
     (422, "invalid-parameter", "/derain?quality=0", PHOTO, {}),
     (422, "invalid-parameter", "/derain?quality=101", PHOTO, {}),
@@ -222,3 +230,24 @@ def test_pages_of_the_origin_that_is_set_may_call(strict_server):
     refused = httpx.post(f"{strict_server.url}/derain", headers={"origin": "https://example.org"})
     assert refused.status_code == 401
     assert refused.headers["access-control-allow-origin"] == "https://example.org"
+
+
+@pytest.mark.parametrize("name", ["traceparent", "X-Request-Timeout", "X-Request-ID", "Authorization", "Content-Type"])
+def test_a_preflight_for_a_header_of_the_docs_is_granted(strict_server, name):
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": name.lower()}
+    answer = httpx.options(f"{strict_server.url}/derain", headers={"origin": "https://example.org"} | asked)
+    assert answer.status_code == 200
+    assert name.lower() in answer.headers["access-control-allow-headers"].lower()
+
+
+def test_a_missing_network_is_no_matter_of_coming_back(client):
+    answer = client.post("/dehaze", content=PHOTO)
+    assert answer.json()["type"] == "/problems/task-unavailable"
+    assert "retry-after" not in answer.headers
+
+
+def test_a_time_that_cannot_suffice_is_told_as_such(client):
+    answer = client.post("/derain", content=PHOTO, headers={"x-request-timeout": "0.0001"})
+    problem = check_problem(answer, 504, "deadline-exceeded")
+    assert "retry-after" not in answer.headers
+    assert " 0 s" not in problem["detail"]

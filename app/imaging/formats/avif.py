@@ -9,27 +9,33 @@ from io import BytesIO
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.ImageFile import ImageFile
 
-from app.errors import UnsupportedImage
 from app.imaging.formats.header import Header
+from app.imaging.formats.isobmff import code_point_chunks
 
 # The codec's configuration box: name, version byte, profile byte, then tier, high_bitdepth and twelve_bit flags.
 _CONFIGURATION = re.compile(rb"av1C\x81.(.)", re.DOTALL)
+_SEARCHED_BYTES = 1 << 16
+
+colour_chunks = code_point_chunks
 
 
 def read(data: bytes) -> Header:
-    """Read size, frames, alpha and EXIF; refuse 10 and 12 bits, which Pillow narrows to 8 without a word."""
-    bits = max((_bits(match[1][0]) for match in _CONFIGURATION.finditer(data)), default=8)
-    if bits > 8:
-        raise UnsupportedImage(f"The AVIF has {bits} bits a channel; save it with 8.", limit=8, observed=bits)
+    """Read size, frames, alpha and EXIF; Pillow decodes 8 bits, whatever the file has."""
     with open_image(data) as image:
         width, height = image.size
         mode = "grey" if image.mode in ("L", "LA") else "rgb"
         alpha = image.mode in ("LA", "RGBA")
-        return Header(width, height, mode, bits, alpha, image.n_frames, image.info.get("exif", b""))
+        return Header(width, height, mode, 8, alpha, image.n_frames, image.info.get("exif", b""))
 
 
 def open_image(data: bytes) -> ImageFile:
     return AvifImageFile(BytesIO(data))
+
+
+def narrowing(data: bytes) -> str | None:
+    """Say how many bits of 10 or 12 are lost; None for 8."""
+    bits = max((_bits(match[1][0]) for match in _CONFIGURATION.finditer(data, 0, _SEARCHED_BYTES)), default=8)
+    return f"The AVIF's {bits} bits a channel were narrowed to 8." if bits > 8 else None
 
 
 def _bits(flags: int) -> int:

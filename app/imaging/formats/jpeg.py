@@ -3,10 +3,12 @@
 A camera's MPO file is a JPEG followed by others, so it is read as its first picture.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from io import BytesIO
 
+import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -20,6 +22,16 @@ MAX_SCANS = 64
 
 _START_OF_SCAN, _APP0, _APP1, _APP2, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 _END_OF_IMAGE = b"\xff\xd9"
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+# Compressed data holds no other mark than those that restart it.
+_SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_MOST_ZEROS = 16
+# Bytes of no pattern, between the marks at which a decoder starts again.
+_NOISE = b"".join(
+    bytes(value * value * 7 // 5 % 251 for value in range(256 * turn, 256 * turn + 256))
+    + bytes((0xFF, 0xD0 + turn % 8))
+    for turn in range(16)
+)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _COMMENT_OR_APP = frozenset((0xFE, *range(0xE0, 0xF0)))
@@ -60,6 +72,70 @@ def open_image(data: bytes) -> ImageFile:
         raise UndecodableImage("The JPEG has more scans than a picture needs.", limit=MAX_SCANS, observed=scans)
     parts.append(view[scan_end:picture_end])
     return JpegImageFile(BytesIO(b"".join(parts)))
+
+
+def complete(data: bytes) -> tuple[bytes, float]:
+    """Return the picture with an end mark, and the part of it that is missing, 0 to 1, judged by what is decoded.
+
+    libjpeg fills what it does not find with grey and says nothing that Pillow passes on. So the picture is decoded
+    twice, made smaller: with the end mark where the data ends, and with noise before it. Noise behind the last block
+    changes nothing; the first block that it changes is the first that was missing. For 3 megapixels that takes 15 ms,
+    and 100 if the picture is progressive.
+    """
+    frame, scan_end = 0, 0
+    for marker, _, end in _segments(data):
+        frame, scan_end = marker if marker in _FRAMES else frame, end
+    end = data.find(_END_OF_IMAGE, scan_end)
+    ended = end >= 0
+    body = data[:end] if ended else _unfilled(data).removesuffix(b"\xff")
+    # The brightness of a block is in the first scan; what the others refine shows at half the size.
+    scale = 2 if frame in _PROGRESSIVE else 8
+    try:
+        missing = _changed_part(body, scale)
+    except OSError:  # the data ends inside a segment between two scans
+        body = _without_torn_segment(body, scan_end)
+        missing, ended = _changed_part(body, scale), False
+    if not missing and not ended and frame in _PROGRESSIVE:
+        missing = _unsent_part(body, scan_end)
+    return data if ended else body + _END_OF_IMAGE, missing
+
+
+def _unfilled(data: bytes) -> bytes:
+    """Return the data without the zeros that fill up a download that broke off; a few may belong to the picture."""
+    kept = data.rstrip(b"\0")
+    return kept + b"\0" if len(data) - len(kept) > _MOST_ZEROS else data
+
+
+def _without_torn_segment(data: bytes, scan_end: int) -> bytes:
+    """Return the data up to the first segment, among its last 64 kB, that would end behind it."""
+    for found in _SEGMENT.finditer(data, max(scan_end, len(data) - (1 << 16))):
+        if found.start() + 2 + int.from_bytes(data[found.end() : found.end() + 2], "big") > len(data):
+            return data[: found.start()]
+    return data
+
+
+def _changed_part(body: bytes, scale: int) -> float:
+    """Return which part of the rows noise behind the data changes, from the first one on; body has no end mark."""
+    pixels = []
+    for end in (_END_OF_IMAGE, _NOISE + _END_OF_IMAGE):
+        with open_image(body + end) as image:
+            image.draft(None, (max(image.width // scale, 1), max(image.height // scale, 1)))
+            pixels.append(np.asarray(image))
+    differing = (pixels[0] != pixels[1]).reshape(pixels[0].shape[0], -1).any(axis=1)
+    return 1 - int(differing.argmax()) / len(differing) if differing.any() else 0.0
+
+
+def _unsent_part(data: bytes, scan_end: int) -> float:
+    """Return the part of a progressive picture's coefficients whose last bits no scan has sent."""
+    sent: dict[int, set[int]] = {}
+    at = data.rindex(b"\xff\xda", 0, scan_end)
+    while at >= 0:
+        components = data[at + 4]
+        first, last, bits = data[at + 5 + 2 * components : at + 8 + 2 * components]
+        for component in data[at + 5 : at + 5 + 2 * components : 2]:
+            sent.setdefault(component, set()).update(range(first, last + 1) if bits & 15 == 0 else ())
+        at = data.find(b"\xff\xda", at + 2)
+    return 1 - sum(map(len, sent.values())) / (64 * len(sent))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

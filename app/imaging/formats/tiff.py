@@ -1,151 +1,137 @@
-"""TIFF: its one page. Pillow and libtiff see a new directory, of those fields that make the picture and are sound."""
-
-import struct
-from enum import IntEnum
-from io import BytesIO
-from typing import NamedTuple
+"""TIFF and BigTIFF: their one page. Pillow and libtiff see a new directory, of those fields that make the picture."""
 
 import numpy as np
 from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from app.errors import UndecodableImage, UnsupportedImage
-from app.imaging.formats.header import Header
-from app.imaging.ifd import Field, byte_order, read_fields
+from app.imaging.formats.header import Header, Samples
+from app.imaging.formats.tiff_directory import (
+    PICTURE_TAGS,
+    REDUCED,
+    SUBFILE,
+    Directory,
+    Tag,
+    count_pages,
+    first_directory,
+    open_with,
+)
+from app.imaging.formats.tiff_samples import Layout, layout, read_samples
+from app.imaging.metadata import read_resolution
 
-# Pillow makes a Python object of each value: 30,000 strips of one row in each of three planes still pass.
-MAX_VALUES = 262_144
 # A tile may be larger than the picture, and is decoded whole.
 MAX_TILE_SIDE = 2048
-MAX_PAGES_COUNTED = 100
 
-
-class Tag(IntEnum):
-    """The fields that make a picture of a file's data."""
-
-    WIDTH = 256
-    HEIGHT = 257
-    BITS = 258
-    COMPRESSION = 259
-    PHOTOMETRIC = 262
-    FILL_ORDER = 266
-    STRIP_OFFSETS = 273
-    SAMPLES = 277
-    ROWS_PER_STRIP = 278
-    STRIP_BYTES = 279
-    X_RESOLUTION = 282
-    Y_RESOLUTION = 283
-    PLANES = 284
-    RESOLUTION_UNIT = 296
-    PREDICTOR = 317
-    PALETTE = 320
-    TILE_WIDTH = 322
-    TILE_HEIGHT = 323
-    TILE_OFFSETS = 324
-    TILE_BYTES = 325
-    EXTRA_SAMPLES = 338
-    SAMPLE_FORMAT = 339
-    JPEG_TABLES = 347
-    YCBCR_COEFFICIENTS = 529
-    YCBCR_SUBSAMPLING = 530
-    YCBCR_POSITIONING = 531
-    REFERENCE_BLACK_WHITE = 532
-    ICC_PROFILE = 34675
-
-
-_PICTURE_TAGS = frozenset(Tag)
-_SUBFILE, _REDUCED = 254, 1
-_UNCOMPRESSED = 1
+_UNCOMPRESSED, _JPEG = 1, 7
 # None, LZW, JPEG, Deflate (two numbers), PackBits. Fax codings are for documents, the rest is rare or fragile.
-_COMPRESSIONS = frozenset((1, 5, 7, 8, 32773, 32946))
+_COMPRESSIONS = frozenset((1, 5, _JPEG, 8, 32773, 32946))
+_REFUSED_COMPRESSIONS = {
+    2: "a fax coding (CCITT RLE)",
+    3: "a fax coding (CCITT Group 3)",
+    4: "a fax coding (CCITT Group 4)",
+    6: "JPEG of the old kind",
+    32809: "ThunderScan",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    52546: "JPEG XL",
+}
 _MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
-_BYTE, _UNDEFINED = 1, 7
-
-
-class _Directory(NamedTuple):
-    order: str
-    fields: dict[int, Field]
-    following: int
-
-    def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        return self.fields[tag].integers(self.order) if tag in self.fields else default
-
-    def value(self, tag: int, default: int) -> int:
-        return (self.values(tag) or (default,))[0]
+_DEEP_PHOTOMETRICS = (0, 1, 2)
+_UNSIGNED, _UNDEFINED_FORMAT = 1, 4
+_REFUSED_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+_REMEDY = "Save it with 8 or 16 bits a channel, unsigned."
 
 
 def read(data: bytes) -> Header:
-    """Read the first directory and count the pages; refuse kinds of pixels that Pillow narrows, inverts or guesses."""
-    page = _first_directory(data)
-    if page.value(_SUBFILE, 0) & _REDUCED:
+    """Read the first directory and count the pages; refuse kinds of pixels that would be narrowed or guessed."""
+    page = first_directory(data)
+    if page.value(SUBFILE, 0) & REDUCED:
         raise UnsupportedImage("The TIFF begins with a preview, as camera raw files do. Develop it to JPEG or PNG.")
-    photometric, bits = page.value(Tag.PHOTOMETRIC, 0), max(page.values(Tag.BITS, (1,)))
-    samples, extra = page.value(Tag.SAMPLES, 1), page.values(Tag.EXTRA_SAMPLES)
-    grey16 = bits == 16 and photometric == 1 and samples == 1
-    if set(page.values(Tag.SAMPLE_FORMAT, (1,))) != {1} or (bits not in (1, 2, 4, 8) and not grey16):
-        raise UnsupportedImage(
-            f"The TIFF has {bits}-bit samples of a kind that would be narrowed. "
-            "Save it with 8 bits a channel, or as unsigned 16-bit greyscale, black being zero.",
-            observed=bits,
-        )
+    photometric, compression = page.value(Tag.PHOTOMETRIC, 0), page.value(Tag.COMPRESSION, _UNCOMPRESSED)
     if photometric not in _MODES:
         raise UnsupportedImage("The TIFF is neither greyscale, RGB, palette, CMYK nor YCbCr. Save it as RGB.")
-    compression = page.value(Tag.COMPRESSION, _UNCOMPRESSED)
     if compression not in _COMPRESSIONS:
-        raise UnsupportedImage("The TIFF's compression is not read here. Save it with LZW, Deflate or none.")
+        name = _REFUSED_COMPRESSIONS.get(compression, f"number {compression}")
+        raise UnsupportedImage(
+            f"The TIFF's compression is {name}, which is not read here. Save it with LZW, Deflate or none.",
+            observed=compression,
+        )
+    found = layout(page)
+    _check_samples(page, photometric, found.bits)
+    if compression == _JPEG and not found.plain:
+        raise UnsupportedImage("The TIFF has JPEG compression of samples other than colours. Save it with LZW.")
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
     sides = page.value(Tag.TILE_WIDTH, 1), page.value(Tag.TILE_HEIGHT, 1)
     if sides[0] > max(MAX_TILE_SIDE, width) or sides[1] > max(MAX_TILE_SIDE, height):
         raise UndecodableImage("The TIFF's tiles are far larger than the picture.", limit=MAX_TILE_SIDE)
-    if compression == _UNCOMPRESSED:
-        _check_parts(page, width, height, samples * bits)
-    alpha = bool({1, 2, 999} & set(extra)) or (photometric == 2 and samples == 4 and not extra)
-    return Header(width, height, _MODES[photometric], bits, alpha, _pages(data, page), data)
+    _check_parts(page, width, height, found, compression, len(data))
+    alpha = found.alpha and photometric in _DEEP_PHOTOMETRICS
+    return Header(width, height, _MODES[photometric], found.bits, alpha, count_pages(data, page), data)
 
 
 def open_image(data: bytes) -> ImageFile:
-    """Open the picture through a directory that takes the place of the file's own and says no more than is needed."""
-    page = _first_directory(data)
-    entries = [field.entry for tag, field in sorted(page.fields.items()) if tag in _PICTURE_TAGS]
-    directory = struct.pack(page.order + "H", len(entries)) + b"".join(entries) + bytes(4)
-    (at,) = struct.unpack_from(page.order + "I", data, 4)
-    view = memoryview(data)
-    return TiffImageFile(BytesIO(b"".join((view[:at], directory, view[at + len(directory) :]))))
+    """Open the picture through a directory that says no more than is needed."""
+    page = first_directory(data)
+    return open_with(data, _picture_fields(page))
 
 
-def _first_directory(data: bytes) -> _Directory:
-    order = byte_order(data)
-    fields, following = read_fields(data, order, struct.unpack_from(order + "I", data, 4)[0])
-    many = sum(f.count for tag, f in fields.items() if tag in _PICTURE_TAGS and f.type not in (_BYTE, _UNDEFINED))
-    if many > MAX_VALUES:
-        raise UndecodableImage("The TIFF's directory holds more values than a picture needs.", limit=MAX_VALUES)
-    return _Directory(order, fields, following)
+def read_deep(data: bytes) -> Samples | None:
+    """Return the samples where Pillow would narrow or confuse them, None where it reads them as they are."""
+    page = first_directory(data)
+    if page.value(Tag.PHOTOMETRIC, 0) not in _DEEP_PHOTOMETRICS or layout(page).plain:
+        return None
+    icc = page.fields.get(Tag.ICC_PROFILE)
+    return Samples(read_samples(data, page), bytes(icc.value) if icc else None, read_resolution(data))
 
 
-def _check_parts(page: _Directory, width: int, height: int, pixel_bits: int) -> None:
-    """Refuse uncompressed strips or tiles that are more than the picture has, or begin nearer than they are long.
+def _picture_fields(page: Directory) -> dict:
+    """Return the fields that make the picture, little-endian.
 
-    Pillow reads each up to where the next begins, in Python: a byte at a time would last minutes.
+    Samples of an undefined format are unsigned integers, as other readers take them.
     """
-    planes = page.value(Tag.SAMPLES, 1) if page.value(Tag.PLANES, 1) == 2 else 1
+    fields = {tag: f.little_endian(page.order) for tag, f in page.fields.items() if tag in PICTURE_TAGS}
+    if set(page.values(Tag.SAMPLE_FORMAT)) & {_UNDEFINED_FORMAT}:
+        del fields[Tag.SAMPLE_FORMAT]
+    return fields
+
+
+def _check_samples(page: Directory, photometric: int, bits: int) -> None:
+    kinds = set(page.values(Tag.SAMPLE_FORMAT, (_UNSIGNED,))) - {_UNSIGNED, _UNDEFINED_FORMAT}
+    if kinds:
+        kind = _REFUSED_FORMATS.get(min(kinds), "unknown")
+        raise UnsupportedImage(f"The TIFF has {kind} samples of {bits} bits. {_REMEDY}", observed=bits)
+    if bits == 16 and photometric not in _DEEP_PHOTOMETRICS:
+        raise UnsupportedImage(
+            "The TIFF has 16 bits in a colour space other than greyscale and RGB. Save it as RGB.", observed=bits
+        )
+    if bits not in (1, 2, 4, 8, 16) or len(set(page.values(Tag.BITS, (1,)))) > 1:
+        raise UnsupportedImage(f"The TIFF has samples of {bits} bits or of several depths. {_REMEDY}", observed=bits)
+
+
+def _check_parts(page: Directory, width: int, height: int, found: Layout, compression: int, file_bytes: int) -> None:
+    """Refuse strips or tiles that end behind the file, where our own directory will be.
+
+    Uncompressed ones must not be more than the picture has, nor begin nearer than they are long: Pillow reads each up
+    to where the next begins, in Python, and a byte at a time would last minutes.
+    """
     if Tag.STRIP_OFFSETS in page.fields:
-        columns, rows = width, min(page.value(Tag.ROWS_PER_STRIP, height), height)
-        shortest, offsets = height % rows or rows, page.values(Tag.STRIP_OFFSETS)
+        columns, rows = width, max(1, min(page.value(Tag.ROWS_PER_STRIP, height), height))
+        tags, shortest = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTES), height % rows or rows
     else:
         columns, rows = page.value(Tag.TILE_WIDTH, width), page.value(Tag.TILE_HEIGHT, height)
-        shortest, offsets = rows, page.values(Tag.TILE_OFFSETS)
-    expected = -(-width // columns) * -(-height // rows) * planes
-    least_bytes = shortest * (columns * pixel_bits // planes // 8)
-    if len(offsets) > expected or (np.diff(np.sort(np.array(offsets, np.int64))) < least_bytes).any():
-        raise UndecodableImage("The TIFF's strips or tiles overlap.")
-
-
-def _pages(data: bytes, page: _Directory) -> int:
-    """Count the first page and those after it, reduced copies of it aside."""
-    pages = 1
-    for _ in range(MAX_PAGES_COUNTED):
-        if not page.following or page.following + 2 > len(data):
-            break
-        page = _Directory(page.order, *read_fields(data, page.order, page.following))
-        pages += not page.value(_SUBFILE, 0) & _REDUCED
-    return pages
+        tags, shortest = (Tag.TILE_OFFSETS, Tag.TILE_BYTES), rows
+    offsets, sizes = (np.array(page.values(tag), np.uint64) for tag in tags)
+    if compression == _UNCOMPRESSED:
+        planes_samples = found.samples if found.planes == 1 else 1
+        least_bytes = shortest * (columns * found.bits * planes_samples // 8)
+        expected = -(-width // columns) * -(-height // rows) * found.planes
+        if len(offsets) > expected or (np.diff(np.sort(offsets)) < least_bytes).any():
+            raise UndecodableImage("The TIFF's strips or tiles overlap.")
+        sizes = (
+            np.minimum(sizes, rows * (columns * found.bits * planes_samples + 7) // 8) if len(sizes) else least_bytes
+        )
+    if len(offsets) and (offsets + sizes > file_bytes).any():
+        raise UndecodableImage("The TIFF is cut off: its pixels end behind the end of the file.")

@@ -84,8 +84,19 @@ def test_a_request_that_cannot_make_its_deadline_is_refused_at_once():
         assert world.admission.predicted_seconds(20) == 4.0
         with world.admit(20, deadline=4.0):
             pass
-        with pytest.raises(Overloaded, match="about 4 s, but 4 s"), world.admit(20, deadline=3.9):
+        with pytest.raises(Overloaded, match=r"about 4 s .* 3\.9 s"), world.admit(20, deadline=3.9):
             pass
+
+
+def test_a_deadline_that_an_idle_service_could_not_meet_is_no_matter_of_coming_back():
+    """20 tiles at 10 a second take 2 s: for 1.9 another try is no remedy, so none is proposed."""
+    world = World()
+    words = r"about 2 s .* 1\.9 s are allowed"
+    with pytest.raises(DeadlineExceeded, match=words) as refusal, world.admit(20, deadline=1.9):
+        pass
+    assert refusal.value.retry_after_seconds is None
+    with world.admit(20, deadline=2.0):
+        pass
 
 
 def test_nothing_is_predicted_before_the_first_batch():

@@ -1,5 +1,6 @@
 """`dmsr restore`, as a person runs it."""
 
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -89,6 +90,7 @@ def test_a_dash_is_stdin_and_stdout(tiny_weights):
     restored = np.asarray(Image.open(BytesIO(ended.stdout)))
     expected = Restorer.load(tiny_weights).restore(drawn(70, 80))
     assert np.abs(restored.astype(int) - expected).max() <= 1  # another process may use more threads
+    assert ended.stderr == b""
 
 
 def test_a_dash_stands_for_one_picture(dmsr, photo):
@@ -126,7 +128,7 @@ def test_an_empty_folder_is_said(dmsr, tmp_path):
 
 def test_a_suffix_nobody_writes_is_said(dmsr, photo, tmp_path):
     ended = dmsr(photo, "-o", tmp_path / "out.bmp")
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert ".bmp cannot be written" in ended.output
 
 
@@ -134,3 +136,61 @@ def test_in_a_folder_what_cannot_be_written_becomes_png(dmsr, tmp_path):
     (tmp_path / "photo.bmp").write_bytes(encoded(drawn(64, 64), "bmp"))
     assert dmsr(tmp_path / "photo.bmp", "-o", tmp_path / "out").exit_code == 0
     assert Image.open(tmp_path / "out" / "photo.png").format == "PNG"
+
+
+def test_nothing_is_overwritten_unasked(dmsr, photo, tmp_path):
+    """Neither the original nor an earlier result, and the refusal comes before the network is loaded."""
+    before = photo.read_bytes()
+    for out in (photo, tmp_path):
+        ended = dmsr(photo, "-o", out, "--weights", "nowhere.safetensors")
+        assert ended.exit_code == 2
+        assert "original" in ended.output
+    assert photo.read_bytes() == before
+    assert dmsr(tmp_path, "-o", tmp_path, "--overwrite").exit_code == 0
+    assert photo.read_bytes() != before
+
+
+def test_results_keep_the_time_of_their_picture(dmsr, photo, tmp_path):
+    os.utime(photo, (1_500_000_000, 1_400_000_000.25))
+    assert dmsr(photo, "-o", tmp_path / "out.png").exit_code == 0
+    assert (tmp_path / "out.png").stat().st_mtime == 1_400_000_000.25
+
+
+def test_format_quality_and_metadata_can_be_asked_for(dmsr, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "Rainmaker"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "photo.png").write_bytes(encoded(drawn(90, 130), exif=exif))
+    for name, more in (("fine", ["--quality", "95"]), ("coarse", ["--quality", "20", "--metadata", "strip"])):
+        assert dmsr(tmp_path / "in", "--output", tmp_path / name, "--format", "jpg", *more).exit_code == 0
+    fine, coarse = ((tmp_path / name / "photo.jpg").read_bytes() for name in ("fine", "coarse"))
+    assert len(fine) > 2 * len(coarse)
+    assert (b"Rainmaker" in fine, b"Rainmaker" in coarse) == (True, False)
+
+
+def test_names_are_printed_as_they_are(dmsr, tmp_path):
+    odd = tmp_path / "in" / "x [/b] y"
+    odd.mkdir(parents=True)
+    (odd / "IMG [final]\x1b[31m.jpg").write_bytes(encoded(drawn(64, 64), "jpeg")[:300])
+    ended = dmsr(tmp_path / "in", "-o", tmp_path / "out")
+    assert ended.exit_code == 1
+    assert "x [/b] y/IMG [final]\\x1b[31m.jpg: " in ended.output
+    assert "\x1b" not in ended.output
+
+
+def test_what_was_passed_over_is_counted_and_named(dmsr, photo, tmp_path):
+    for name in ("._photo.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    ended = dmsr(tmp_path, "-o", tmp_path / "out")
+    assert ended.exit_code == 0
+    assert "passed over 2" in ended.output
+    assert "._photo.png" in ended.output
+    assert "notes.txt" in ended.output
+
+
+def test_one_picture_is_one_line_and_many_are_a_count(dmsr, photo, tmp_path):
+    one = dmsr(photo, "-o", tmp_path / "out.png")
+    assert one.output.count("\n") == 1
+    assert f"{photo} → {tmp_path / 'out.png'}: 0.01 megapixels in " in one.output
+    many = dmsr(photo, tmp_path / "absent.png", "-o", tmp_path / "out")
+    assert "restored 1, failed 1" in many.output

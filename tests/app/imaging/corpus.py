@@ -1,6 +1,7 @@
 """Pictures drawn by code: every mode, format, orientation and profile the imaging tests need, and no file on disk."""
 
 import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -73,3 +74,28 @@ def cmyk_profile(paper: tuple[int, int, int], ink: tuple[int, int, int]) -> byte
     header = struct.pack(">I4xI4s4s4s12x4s", total, 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp").ljust(68, b"\0")
     header += struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(header_bytes, b"\0") + struct.pack(">I4sII", 1, b"A2B0", tags_at, len(table)) + table
+
+
+def deep_samples(channels: int, width: int = 37, height: int = 29) -> np.ndarray:
+    """Draw ramps in which every byte of every sample matters, uint16 (H, W, channels)."""
+    y, x, c = np.mgrid[0:height, 0:width, 0:channels]
+    return ((x * 1777 + y * 4099 + c * 19_001 + x * y * 13) % 65_536).astype(np.uint16)
+
+
+def deep_png(samples: np.ndarray, interlaced: bool, *chunks: bytes) -> bytes:
+    """Write uint16 (H, W, 1 to 4) as a PNG by the letter of the standard, each row unfiltered."""
+    height, width, channels = samples.shape
+    passes = [(0, 0, 1, 1)]
+    if interlaced:
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = b"".join(
+        b"\0" + row.astype(">u2").tobytes() for x, y, dx, dy in passes for row in samples[y::dy, x::dx] if row.size
+    )
+    header = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[channels - 1], 0, 0, interlaced)
+    made = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        part
+        if isinstance(part, bytes)
+        else struct.pack(">I", len(part[1])) + part[0] + part[1] + struct.pack(">I", zlib.crc32(part[0] + part[1]))
+        for part in made
+    )

@@ -27,7 +27,9 @@ def test_the_probe_tells_what_a_format_cannot_hold(mode, format):
     seen, picture = probe(data, LIMITS), decoded(data)
     refused = {"jpeg": ("LA", "RGBA", "I;16"), "webp": ("I;16",)}.get(format, ())
     for known in (seen, picture):
-        if mode in refused:
+        if known is seen and format == "jpeg" and "A" in mode:
+            check_format(known, format)  # the pixels may be opaque, which only they tell
+        elif mode in refused:
             with pytest.raises(NotAcceptable, match="PNG or TIFF"):
                 check_format(known, format)
         else:
@@ -55,9 +57,9 @@ def test_sixteen_bits_move_by_257_for_each_step_of_eight():
     restored = np.clip(picture.rgb.astype(int) + steps[..., None], 0, 255).astype(np.uint8)
     made = (restored[..., 0].astype(int) - picture.rgb[..., 0]) * 257
     for format in ("png", "tiff"):
-        after = decoded(encode(picture, restored, format)).grey16
+        after = decoded(encode(picture, restored, format)).deep[..., 0]
         assert after.tolist() == np.clip(before + made, 0, 65_535).tolist()
-    residual = decoded(encode(picture, restored, "png", output="residual")).grey16
+    residual = decoded(encode(picture, restored, "png", output="residual")).deep[..., 0]
     np.testing.assert_array_equal(residual, np.abs(after.astype(int) - before))
 
 

@@ -43,7 +43,7 @@ def test_the_header_is_enough(format):
     data = save(draw("RGB", 640, 480), format, **({"compression": "raw"} if format == "tiff" else {}))
     whole = probe(data, LIMITS)
     assert (whole.format, whole.width, whole.height, whole.mode, whole.bits) == (format, 640, 480, "rgb", 8)
-    if format != "avif":  # libavif wants every byte to be there
+    if format not in ("avif", "tiff"):  # libavif wants every byte, and a TIFF tells where its pixels end
         assert probe(data[: len(data) // 2], LIMITS) == whole
 
 
@@ -60,10 +60,8 @@ def test_what_the_header_says_does_not_hold_the_upload(format):
 @pytest.mark.parametrize(
     ("start", "names"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
-        (b"GIF89a", "GIF"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"8BPS", "Photoshop"),
         (b"%PDF-1.7", "PDF"),
         (b"<html>", "known format"),
         (b"BM, said the text", "known format"),
@@ -126,35 +124,18 @@ def test_a_reduced_copy_is_not_a_second_page():
 @pytest.mark.parametrize(
     "data",
     [
-        png(8, 8, 16, 2),
-        png(8, 8, 16, 4),
-        png(8, 8, 16, 6),
-        png(8, 8, 16, 0, png_chunk(b"tRNS", b"\0\1")),
-        tiff(bits=16, photometric=2, samples=3),
-        tiff(bits=16, photometric=0),
+        tiff(bits=16, photometric=5, samples=4),
+        tiff(bits=16, photometric=3),
         tiff(bits=12),
+        tiff(bits=32),
         tiff(bits=32, sample_format=3),
+        tiff(bits=16, sample_format=2),
         tiff(photometric=8, samples=3),
         tiff(compression=6),
         tiff(compression=34925),
         tiff(subfile=1),
-        b"II+\0" + bytes(60),
     ],
-    ids=[
-        "rgb",
-        "grey-alpha",
-        "rgba",
-        "grey-key",
-        "tiff-rgb",
-        "inverted",
-        "12",
-        "float",
-        "lab",
-        "ojpeg",
-        "lzma",
-        "raw",
-        "big",
-    ],
+    ids=["deep-cmyk", "deep-palette", "12", "32", "float", "signed", "lab", "ojpeg", "lzma", "raw"],
 )
 def test_what_would_be_narrowed_or_guessed_is_refused_with_a_remedy(data):
     with pytest.raises(UnsupportedImage) as refusal:
@@ -162,15 +143,36 @@ def test_what_would_be_narrowed_or_guessed_is_refused_with_a_remedy(data):
     assert "ave it" in refusal.value.detail or "Develop" in refusal.value.detail
 
 
-def test_deep_jpeg_and_avif_are_refused():
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"compression": 4, "bits": 1}, "fax"),
+        ({"compression": 3, "bits": 1}, "fax"),
+        ({"compression": 50000}, "Zstandard"),
+        ({"compression": 60001}, "number 60001"),
+        ({"bits": 32, "sample_format": 3}, "floating-point samples of 32 bits"),
+        ({"bits": 16, "sample_format": 2}, "signed samples of 16 bits"),
+    ],
+)
+def test_the_words_name_the_cause(fields, words):
+    with pytest.raises(UnsupportedImage, match=words):
+        probe(tiff(**fields), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour_type"), [(99, 2), (3, 0), (0, 0), (4, 2), (16, 3), (1, 6), (32, 6), (8, 1), (8, 5), (8, 7)]
+)
+def test_a_png_that_cannot_be_is_no_png(bits, colour_type):
+    with pytest.raises(UndecodableImage, match=f"colour type {colour_type} with {bits} bits"):
+        probe(png(8, 8, bits, colour_type), LIMITS)
+
+
+def test_a_deep_jpeg_is_refused():
     jpeg = bytearray(save(draw("RGB"), "jpeg"))
     jpeg[jpeg.index(b"\xff\xc0") + 4] = 12
-    avif = bytearray(save(draw("RGB"), "avif"))
-    avif[avif.index(b"av1C") + 6] |= 0x40
-    for data in (bytes(jpeg), bytes(avif)):
-        with pytest.raises(UnsupportedImage) as refusal:
-            probe(data, LIMITS)
-        assert refusal.value.extra == {"limit": 8, "observed": 12 if data[0] == 0xFF else 10}
+    with pytest.raises(UnsupportedImage) as refusal:
+        probe(bytes(jpeg), LIMITS)
+    assert refusal.value.extra == {"limit": 8, "observed": 12}
 
 
 def test_sixteen_bit_grey_is_welcome():

@@ -1,0 +1,164 @@
+"""JPEG XL: a bare codestream, or boxes around one. The plug-in decodes all at once, so the header is read here.
+
+Source: ISO/IEC 18181-1, annex D (image header); 18181-2 (boxes).
+"""
+
+import struct
+from importlib import import_module
+from io import BytesIO
+
+import numpy as np
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from app.errors import UndecodableImage, UnsupportedImage
+from app.imaging.formats.header import Header, Samples
+
+CODESTREAM = b"\xff\x0a"
+CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
+MAX_BOXES = 4096
+
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_ALPHA_CHANNEL = 0
+
+
+class _Bits:
+    """Read numbers bit by bit, the lowest first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._number, self._left = int.from_bytes(data, "little"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        """Return the next number of so many bits; raise IndexError after the end."""
+        self._left -= count
+        if self._left < 0:
+            raise IndexError("the header is cut off")
+        value = self._number & ((1 << count) - 1)
+        self._number >>= count
+        return value
+
+    def choose(self, *kinds: tuple[int, int]) -> int:
+        """Return a number of one of four kinds: (constant, further bits)."""
+        constant, further = kinds[self.take(2)]
+        return constant + self.take(further)
+
+
+def read(data: bytes) -> Header:
+    """Read size, orientation, depth and alpha; refuse animations and floating-point samples."""
+    codestream, exif = _contents(data)
+    bits = _Bits(codestream[2:66])
+    width, height = _size(bits)
+    turned, depth, mode, alpha, frames = False, 8, "rgb", False, 1
+    if not bits.take(1):  # not all as usual
+        if bits.take(1):
+            turned = bits.take(3) >= 4
+            if bits.take(1):
+                _size(bits)
+            if bits.take(1):
+                raise UnsupportedImage("The JPEG XL holds a preview beside its picture. Save it without.")
+            frames += bits.take(1)
+        if frames == 1:
+            if bits.take(1):
+                raise UnsupportedImage("The JPEG XL has floating-point samples. Save it with 8 or 16 bits a channel.")
+            depth = bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+            bits.take(1)
+            alpha, grey = _channels(bits)
+            mode = "grey" if grey else "rgb"
+    if turned:  # the decoder turns it upright
+        width, height = height, width
+    return Header(width, height, mode, depth if depth == 8 else 16, alpha, frames, exif, 1)
+
+
+def open_image(data: bytes) -> ImageFile:
+    raise NotImplementedError("read_deep reads every JPEG XL")
+
+
+def read_deep(data: bytes) -> Samples:
+    """Return the samples, of 16 bits where the file has more than 8."""
+    try:
+        decoder = import_module("pillow_jxl").Decoder(num_threads=1)
+    except ImportError:
+        raise UnsupportedImage(
+            "This is a JPEG XL image, which this installation cannot read. Save it as PNG, or install "
+            "pillow-jxl-plugin."
+        ) from None
+    is_jpeg, info, pixels, icc, *_ = decoder(data)
+    if is_jpeg:
+        with JpegImageFile(BytesIO(pixels)) as image:
+            values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+            return Samples(values.reshape(*values.shape[:2], -1), image.info.get("icc_profile"))
+    mode = "L" if info.mode == "I;16" else info.mode.removesuffix(";16")
+    count = info.width * info.height * _CHANNELS.get(mode, 0)
+    kind = {count: np.uint8, 2 * count: np.uint16}.get(len(pixels)) if count else None
+    if kind is None:
+        raise UnsupportedImage(
+            "The JPEG XL has samples of a kind that is not read. Save it with 8 or 16 bits a channel."
+        )
+    return Samples(np.frombuffer(pixels, kind).reshape(info.height, info.width, -1), icc or None)
+
+
+def _contents(data: bytes) -> tuple[bytes, bytes]:
+    """Return the codestream, or its beginning, and the EXIF."""
+    if data.startswith(CODESTREAM):
+        return data, b""
+    at, codestream, exif = 0, b"", b""
+    for _ in range(MAX_BOXES):
+        if at + 8 > len(data):
+            break
+        length, kind = struct.unpack_from(">I4s", data, at)
+        start = at + 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        end = len(data) if length == 0 else at + length
+        if kind in (b"jxlc", b"jxlp") and not codestream:
+            codestream = data[start + 4 * (kind == b"jxlp") : end]
+        elif kind == b"Exif" and not exif:
+            exif = data[start + 4 + int.from_bytes(data[start : start + 4], "big") : end]
+        if end < start:
+            break
+        at = end
+    if not codestream.startswith(CODESTREAM):
+        raise UndecodableImage("The JPEG XL holds no codestream.")
+    return codestream, exif
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Return width and height (D.2)."""
+    small = bits.take(1)
+
+    def side() -> int:
+        return 8 * (1 + bits.take(5)) if small else bits.choose((1, 9), (1, 13), (1, 18), (1, 30))
+
+    height = side()
+    ratio = bits.take(3)
+    if not ratio:
+        return side(), height
+    across, down = _RATIOS[ratio - 1]
+    return height * across // down, height
+
+
+def _channels(bits: _Bits) -> tuple[bool, bool]:
+    """Return whether there is an alpha channel, and whether the colours are grey (D.3)."""
+    extra, alpha = bits.choose((0, 0), (1, 0), (2, 4), (1, 12)), False
+    for _ in range(extra):
+        if bits.take(1):  # as usual: alpha of 8 bits
+            alpha = True
+            continue
+        kind = bits.choose((0, 0), (1, 0), (2, 4), (18, 6))
+        if kind != _ALPHA_CHANNEL or bits.take(1):
+            raise UnsupportedImage("The JPEG XL has channels other than colours and alpha. Save it without them.")
+        bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+        bits.choose((0, 0), (3, 0), (4, 0), (1, 3))
+        name = bits.choose((0, 0), (0, 4), (16, 5), (48, 10))
+        for _ in range(name):
+            bits.take(8)
+        bits.take(1)
+        alpha = True
+    bits.take(1)  # XYB or not
+    grey = False
+    if not bits.take(1):  # colours not as usual
+        bits.take(1)
+        grey = bits.choose((0, 0), (1, 0), (2, 4), (18, 6)) == 1
+    return alpha, grey

@@ -1,0 +1,98 @@
+"""TIFF's samples as they are: 16 bits, planes, any kind of alpha, which Pillow narrows, mixes up or does not take.
+
+Pillow undoes the compression only, of what it is told is a grey picture of bytes; numpy makes samples of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from app.errors import UndecodableImage
+from app.imaging import color
+from app.imaging.formats.tiff_directory import Directory, Tag, longs, open_with
+
+_DIFFERENCES, _CODED_WITH_THEM = 2, (5, 8, 32946)
+_INVERTED, _RGB = 0, 2
+_ALPHA = frozenset((1, 2, 999))  # associated, unassociated, Corel's
+_ASSOCIATED = 1
+
+
+class Layout(NamedTuple):
+    """Say which samples a pixel has: colours, then an alpha or not, then others; and their bits."""
+
+    colours: int
+    alpha: bool
+    associated: bool
+    samples: int
+    bits: int
+    planes: int
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether Pillow reads such samples as they are."""
+        return self.bits <= 8 and not self.associated and not (self.alpha and self.planes > 1)
+
+
+def layout(page: Directory) -> Layout:
+    """Read the layout of a grey or RGB picture."""
+    samples, extra = page.value(Tag.SAMPLES, 1), page.values(Tag.EXTRA_SAMPLES)
+    colours = 3 if page.value(Tag.PHOTOMETRIC, 0) == _RGB else 1
+    unnamed = colours == 3 and samples == 4 and not extra
+    alpha = samples > colours and (unnamed or (extra[:1] != () and extra[0] in _ALPHA))
+    associated = alpha and extra[:1] == (_ASSOCIATED,)
+    planes = samples if page.value(Tag.PLANES, 1) == 2 else 1
+    return Layout(colours, alpha, associated, samples, max(page.values(Tag.BITS, (1,))), planes)
+
+
+def read_samples(data: bytes, page: Directory) -> np.ndarray:
+    """Return the samples, uint8 or uint16 (H, W, colours and alpha), colours not premultiplied, black being zero."""
+    found = layout(page)
+    width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
+    kept = found.colours + found.alpha
+    result = np.empty((height, width, kept), np.uint16 if found.bits == 16 else np.uint8)
+    if found.planes == 1:
+        result[:] = _plane(data, page, found, 0)[..., :kept]
+    else:
+        for plane in range(kept):
+            result[..., plane] = _plane(data, page, found, plane)[..., 0]
+    if page.value(Tag.PHOTOMETRIC, 0) == _INVERTED:
+        colours = result[..., : found.colours]
+        np.subtract(np.iinfo(result.dtype).max, colours, out=colours)
+    if found.associated:
+        color.unmultiply(result)
+    return result
+
+
+def _plane(data: bytes, page: Directory, found: Layout, plane: int) -> np.ndarray:
+    """Return the samples (H, W, samples of the plane) of one plane, in the machine's byte order."""
+    per_pixel = found.samples if found.planes == 1 else 1
+    width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
+    pixel_bytes = per_pixel * found.bits // 8
+    fields = {tag: page.fields[tag].little_endian(page.order) for tag in (Tag.FILL_ORDER,) if tag in page.fields}
+    fields |= {Tag.WIDTH: longs(width * pixel_bytes), Tag.HEIGHT: longs(height), Tag.BITS: longs(8)}
+    fields |= {Tag.COMPRESSION: longs(page.value(Tag.COMPRESSION, 1)), Tag.PHOTOMETRIC: longs(1)}
+    tiled = Tag.TILE_OFFSETS in page.fields
+    if tiled:
+        columns = page.value(Tag.TILE_WIDTH, width)
+        rows = {Tag.TILE_WIDTH: columns * pixel_bytes, Tag.TILE_HEIGHT: page.value(Tag.TILE_HEIGHT, height)}
+        tags = (Tag.TILE_OFFSETS, Tag.TILE_BYTES)
+    else:
+        columns, rows = width, {Tag.ROWS_PER_STRIP: min(page.value(Tag.ROWS_PER_STRIP, height), height)}
+        tags = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTES)
+    fields |= {tag: longs(value) for tag, value in rows.items()}
+    for tag in tags:
+        values = page.values(tag)
+        count = len(values) // found.planes
+        if not count or len(values) % found.planes:
+            raise UndecodableImage("The TIFF's strips or tiles are not those of its planes.")
+        fields[tag] = longs(*values[plane * count : (plane + 1) * count])
+    with open_with(data, fields) as image:
+        packed = np.asarray(image)
+    stored = np.dtype(np.uint8) if found.bits == 8 else np.dtype(f"{page.order}u2")
+    samples = packed.view(stored).reshape(height, width, per_pixel)
+    samples = samples.astype(stored.newbyteorder("="), copy=False)
+    if page.value(Tag.PREDICTOR, 1) == _DIFFERENCES and page.value(Tag.COMPRESSION, 1) in _CODED_WITH_THEM:
+        # Each row holds differences to the pixel on its left, anew in every tile.
+        parts = [samples[:, left : left + columns] for left in range(0, width, columns)]
+        samples = np.concatenate([np.cumsum(part, axis=1, dtype=samples.dtype) for part in parts], axis=1)
+    return samples
