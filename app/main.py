@@ -15,7 +15,7 @@ from importlib.metadata import version
 import structlog
 from fastapi import FastAPI
 
-from app.api import health, models, openapi, page, problems, progress, restore
+from app.api import health, models, openapi, page, problems, progress, reference, restore
 from app.batching.admission import Admission
 from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
@@ -147,8 +147,9 @@ def create_app(
         version=version("dmsr-service"),
         description="Removes rain and haze from photos.",
         lifespan=lifespan,
-        docs_url=None,  # the page would load its parts from a CDN
+        docs_url=None,  # FastAPI's page would load its parts from a CDN; ours is api/reference.py
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # operation ids: derain, dehaze, models, …
         redirect_slashes=False,
     )
     app.state.service = service
@@ -157,7 +158,8 @@ def create_app(
     app.include_router(restore.router(service.pipeline, running, service.readiness, signatures, settings.queue))
     app.include_router(progress.router(running))
     app.include_router(models.router(service.runners))
-    app.include_router(page.router())
+    app.include_router(page.router(settings.limits))
+    app.include_router(reference.router(lambda: app.openapi()))
     app.include_router(health.router(service.readiness, service.metrics))
     problems.install(app)
     openapi.install(app, keys=settings.auth.keys_file is not None)

@@ -1,6 +1,7 @@
 """What the OpenAPI document says beyond what FastAPI can see: the picture in the body, every failure, and the keys."""
 
 import inspect
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -109,6 +110,19 @@ PICTURE_OUT = {
 }
 
 
+# Values of parameters, for the reference and for whoever makes a client out of the document.
+_EXAMPLES = {
+    "format": "jpeg",
+    "quality": 90,
+    "metadata": "strip",
+    "output": "restored",
+    "scale": "auto",
+    "strength": 1,
+    "x-request-timeout": 120,
+    "request_id": "holiday-18",
+}
+
+
 def failures(*kinds: type[DmsrError]) -> dict[int, dict[str, Any]]:
     """Document failures, and those that can meet any request, for a route's `responses`."""
     found: dict[int, dict[str, Any]] = {}
@@ -132,16 +146,37 @@ def install(app: FastAPI, *, keys: bool) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             parts = schema.setdefault("components", {})
             parts.setdefault("schemas", {})["Problem"] = PROBLEM
+            parts["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "Where the service asks for keys."},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
+            }
             if keys:
-                parts["securitySchemes"] = {
-                    "bearer": {"type": "http", "scheme": "bearer"},
-                    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                }
                 schema["security"] = [{"bearer": []}, {"key": []}]
+            schema["servers"] = [{"url": "/", "description": "The service that gave this document."}]
+            for parameter in _parameters(schema):
+                if parameter["name"] in _EXAMPLES:
+                    parameter["example"] = _EXAMPLES[parameter["name"]]
+            _drop_foreign_failures(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document
+
+
+def _drop_foreign_failures(schema: dict[str, Any]) -> None:
+    """Take out the validation errors as FastAPI would answer them: here they are problems like all others."""
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+
+
+def _parameters(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            yield from operation.get("parameters", ())
 
 
 def _example(kind: type[DmsrError]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 
+from app.api import page, reference
 from app.api.health import METRICS_PATH, OPEN_PATHS
-from app.api.page import paths as page_paths
 from app.api.problems import Problems
 from app.middleware.api_keys import ApiKeys, read_keys
 from app.middleware.body_limit import BodyLimit
@@ -29,7 +29,12 @@ _READ = (
 def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     """Put the middlewares around the routes, from the inside out. Raises KeysError for the keys file."""
     if settings.auth.keys_file:
-        open_paths = OPEN_PATHS | page_paths().keys() | (set() if settings.auth.metrics else {METRICS_PATH})
+        open_paths = (
+            OPEN_PATHS
+            | page.open_paths()
+            | reference.open_paths()
+            | (set() if settings.auth.metrics else {METRICS_PATH})
+        )
         app.add_middleware(ApiKeys, digests=read_keys(settings.auth.keys_file), open_paths=open_paths)
     app.add_middleware(Problems)
     # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.

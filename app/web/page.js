@@ -1,284 +1,169 @@
-// The page: photos come in, wait their turn, are restored one after the other, and are looked at.
+// The page: what comes in, what is pressed, and what is then drawn.
 
-import { Problem, restore, tasks } from "./service.js";
+import { Album } from "./album.js";
+import { $, say } from "./dom.js";
+import { formatName } from "./formats.js";
+import { holdButton, listen } from "./gestures.js";
+import { drawProgress } from "./progress.js";
+import { drawOptions, drawResult, removedGain, sentence } from "./result.js";
+import { copyPicture, download, downloadAll, drawQuality, drawSave, flash, share } from "./save.js";
+import { limits } from "./service.js";
+import { drawStrip } from "./strip.js";
+import { drawTrouble } from "./trouble.js";
 import { View } from "./view.js";
-import { TASKS, command, describeChange, duration, explain, removedGain, resultName, station, timeLeft } from "./words.js";
+import { drawHelp, drawLanguages, drawSample, drawTasks, openHelp, trySample, watchState } from "./welcome.js";
+import { learn, percent, plain, prefer, t, translate } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-
-/** Photos in the order they came: {file, url, jobs, item, image}; a job, one for each task, is waiting, working, done or failed. */
-const photos = [];
-let current = null;
-let task = "derain";
-let key = "";
-let working = false;
+const album = new Album();
+let licences = [];
 
 const view = new View(
   {
+    stage: $("stage"),
     frame: $("frame"),
     picture: $("picture"),
     before: $("before"),
     after: $("after"),
+    undone: $("undone"),
     divider: $("divider"),
     tagBefore: $("tag-before"),
     tagAfter: $("tag-after"),
   },
-  () => ($("zoom-level").textContent = `${Math.round(view.pixels * 100)}%`),
+  () => ($("zoom-level").textContent = percent(view.pixels)),
 );
-
-// Photos in
-
-function add(files) {
-  const came = Array.from(files, (file) => ({ file, url: URL.createObjectURL(file), jobs: {} }));
-  if (!came.length) return;
-  photos.push(...came);
-  for (const photo of came) {
-    photo.item = stripItem(photo);
-    request(photo);
-  }
-  select(came[0]);
-  work();
-}
-
-function request(photo) {
-  photo.jobs[task] = { state: "waiting" };
-}
-
-function select(photo) {
-  current = photo;
-  if (!photo.jobs[task]) request(photo);
-  view.stopReveal();
-  show();
-  work();
-}
-
-async function trySample() {
-  try {
-    const answer = await fetch($("sample").querySelector("img").src);
-    add([new File([await answer.blob()], "rainy-bay.jpg", { type: "image/jpeg" })]);
-  } catch {
-    say("The sample cannot be fetched: the service cannot be reached.");
-  }
-}
-
-// One after the other
-
-/** Work until nothing waits: the photo being looked at first, then the others in the order they came. */
-async function work() {
-  if (working) return;
-  working = true;
-  const next = () => [current, ...photos].find((photo) => photo?.jobs[task]?.state === "waiting");
-  for (let photo = next(); photo; photo = next()) await process(photo, task);
-  working = false;
-}
-
-async function process(photo, task) {
-  const job = Object.assign(photo.jobs[task], { state: "working", stop: new AbortController(), started: performance.now() });
-  say(`${TASKS[task].verb}: ${photo.file.name}`);
-  refresh(photo);
-  try {
-    job.result = await restore(photo.file, task, {
-      key,
-      signal: job.stop.signal,
-      onProgress: (done, total) => {
-        job.first ??= { done, at: performance.now() };
-        Object.assign(job, { done, total });
-        if (photo === current) drawProgress();
-      },
-    });
-    job.result.url = URL.createObjectURL(job.result.blob);
-    job.state = "done";
-    say(`${photo.file.name} is done. ${sentence(job.result, task)}`);
-  } catch (error) {
-    if (error.name === "AbortError") {
-      drop(photo, task);
-      return;
-    }
-    job.problem = error instanceof Problem ? error : new Problem({ type: "internal-error", detail: String(error) });
-    job.state = "failed";
-  }
-  refresh(photo, { fresh: true });
-}
-
-/** Forget a photo's task, and the photo with it unless another task has made something of it. */
-function drop(photo, task) {
-  delete photo.jobs[task];
-  if (!Object.keys(photo.jobs).length) {
-    photos.splice(photos.indexOf(photo), 1);
-    URL.revokeObjectURL(photo.url);
-  }
-  if (photo === current) current = photos.find((other) => other.jobs[task]) ?? null;
-  show();
-}
 
 // What is seen
 
-function refresh(photo, options) {
-  if (photo === current) show(options);
-  else drawStrip();
-}
-
-/** Draw everything anew for the current photo; fresh: its result has only just come. */
-async function show({ fresh = false } = {}) {
-  drawStrip();
-  const job = current?.jobs[task];
+/** Draw what changed; photo is null if it may be anything, and fresh if its result has only just come. */
+function draw({ photo, fresh }) {
+  drawStrip(album);
+  drawProgress(album);
+  if (fresh) say(t("isDone", { name: photo.name, sentence: sentence(album.job(photo).result, album.task) }));
+  if (photo && photo !== album.current) return drawMore();
+  const job = album.job();
   const mode = job ? { waiting: "working", working: "working", done: "done", failed: "failed" }[job.state] : "welcome";
-  $("stage").dataset.mode = mode;
-  if (mode === "working") drawProgress();
-  if (mode === "failed") drawTrouble(job.problem);
-  if (mode === "welcome" || mode === "failed") return;
-  if (mode === "done") drawResult(current, job.result);
-  $("before").alt = `${current.file.name} before`;
-  $("after").alt = `${current.file.name} after`;
-  const stay = view.photo === current;
-  view.photo = current;
-  view.removedOnly = mode === "done" && chosenView() === "removed";
-  await view.show(current.url, mode === "done" ? job.result.url : null, { stay });
+  const before = document.body.dataset.mode;
+  // Progress comes several times a second, and changes nothing of what is drawn below.
+  if (photo && mode === "working" && before === mode && view.drawn === job) return;
+  view.drawn = job;
+  document.body.dataset.mode = mode;
+  if (mode === "working" && before !== mode) say(`${t(`${album.task}Work`)}: ${album.current.name}`);
+  if (mode === "failed") drawTrouble(album.current, job.problem, album.limits);
+  if (mode === "failed" && before !== mode) $("trouble").focus();
+  if (mode === "working" || mode === "done") drawPhoto(album.current, job, fresh);
+}
+
+/** Another photo than the one looked at is done: it can go into the ZIP. */
+function drawMore() {
+  if (document.body.dataset.mode === "done") drawSave(album);
+}
+
+async function drawPhoto(photo, job, fresh) {
+  const done = job.state === "done";
+  $("before").alt = t("beforeAlt", { name: photo.name });
+  $("after").alt = t("afterAlt", { name: photo.name });
+  $("notice").textContent = "";
+  if (done) {
+    drawResult(album, photo, job.result);
+    drawSave(album);
+    drawLook();
+  }
+  await view.show(photo, photo.preview ?? photo.url, done ? job.result.url : null);
+  if (job !== album.job() || !done) return;
+  drawLook();
   if (fresh && view.comparable) view.reveal();
+  // The button that was pressed is gone; whoever looks or listens goes on at the result.
+  if (fresh && document.activeElement === document.body) $("frame").focus({ preventScroll: true });
+  if (!view.hasBefore && !photo.preview) previewOriginal(photo);
 }
 
-function drawProgress() {
-  const job = current.jobs[task];
-  const { done = 0, total = 0, first } = job;
-  $("working-name").textContent = current.file.name;
-  if (total) {
-    $("progress").max = total;
-    $("progress").value = done;
-  } else {
-    $("progress").removeAttribute("value");
-  }
-  let words = job.state === "waiting" ? "waits for its turn" : "on its way";
-  if (total) words = `${done} of ${total} tiles`;
-  const seconds = first ? (performance.now() - first.at) / 1000 : 0;
-  if (done > first?.done && seconds > 1) words += `, ${timeLeft((seconds / (done - first.done)) * (total - done))}`;
-  $("working-words").textContent = words;
+/** Ask the service for the original as a picture the browser can show, or say that there is none. */
+async function previewOriginal(photo) {
+  const preview = await album.preview(photo);
+  if (preview) photo.preview = preview;
+  if (photo !== album.current) return;
+  if (preview) draw({ photo, fresh: false });
+  else $("notice").textContent = t("noOriginal", { format: formatName(photo.type) });
 }
 
-function drawTrouble(problem) {
-  const { what, remedy } = explain(problem);
-  $("trouble-what").textContent = what;
-  $("trouble-remedy").textContent = remedy;
-  $("trouble-detail").textContent = problem.message;
-  $("trouble-request").textContent = problem.requestId && `Request ${problem.requestId}`;
-  $("key-form").hidden = problem.slug !== "unauthorized";
-  $("again").hidden = !problem.passing;
-  $("another").hidden = problem.passing || problem.slug === "unauthorized";
-}
-
-function drawResult(photo, result) {
-  const name = photo.file.name;
-  drawSummary(result);
-  $("download").href = result.url;
-  $("download").download = resultName(name, task);
-  $("command").textContent = command(name, task, new URL(`${task}?format=png`, document.baseURI).href, Boolean(key));
-  drawChange(result);
-  drawTimes(result);
-}
-
-function drawSummary(result) {
-  const gain = removedGain(result.change?.mean);
-  $("stage").style.setProperty("--gain", gain);
-  $("summary").textContent = chosenView() === "compare" ? sentence(result, task) : `What was taken off, ${gain} times as bright.`;
-}
-
-function sentence({ change, milliseconds }, task) {
-  const words = change ? describeChange(change.mean, task) : `${TASKS[task].removed} was taken off`;
-  return `${words}, in ${duration(milliseconds / 1000)}.`;
-}
-
-function drawChange({ change, weights, blob }) {
-  const facts = [];
-  if (change) facts.push(["On average", change.mean.toFixed(1)], ["At most", change.largest]);
-  if (weights) facts.push(["Weights", weights]);
-  facts.push(["Result", `PNG, ${(blob.size / 1e6).toFixed(1)} MB`]);
-  $("change").textContent = "How far the photo’s colour values moved; they go from 0 to 255.";
-  $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
-}
-
-function drawTimes({ stages, milliseconds }) {
-  const inside = stages.reduce((sum, [, spent]) => sum + spent, 0);
-  const rows = [...stages.map(([name, spent]) => [station(name), spent]), ["Sending and receiving", Math.max(milliseconds - inside, 0)]];
-  $("times").replaceChildren(
-    ...rows.map(([name, spent]) => {
-      const bar = element("span", "");
-      bar.style.setProperty("--share", spent / milliseconds);
-      const row = element("tr");
-      row.append(Object.assign(element("th", name), { scope: "row" }), element("td"), element("td", duration(spent / 1000)));
-      row.children[1].append(bar);
-      return row;
-    }),
-  );
-}
-
-function drawStrip() {
-  $("strip").hidden = photos.length < 2;
-  for (const photo of photos) {
-    const job = photo.jobs[task];
-    const button = photo.item.firstElementChild;
-    const url = job?.result?.url ?? photo.url;
-    if (photo.image.getAttribute("src") !== url) photo.image.src = url;
-    button.dataset.state = job?.state ?? "waiting";
-    button.setAttribute("aria-label", `${photo.file.name}, ${button.dataset.state}`);
-    button.ariaCurrent = photo === current;
-  }
-  const items = photos.map((photo) => photo.item);
-  const list = $("strip").firstElementChild;
-  // Only when photos came or went: a button that is put back loses the focus.
-  if (items.length !== list.children.length || items.some((item, at) => item !== list.children[at])) list.replaceChildren(...items);
-}
-
-function stripItem(photo) {
-  photo.image = Object.assign(element("img"), { alt: "" });
-  photo.image.onerror = () => photo.image.removeAttribute("src");
-  const button = Object.assign(element("button"), { type: "button", title: photo.file.name, onclick: () => select(photo) });
-  button.append(photo.image);
-  const item = element("li");
-  item.append(button);
-  return item;
-}
-
-function element(name, text = "") {
-  return Object.assign(document.createElement(name), { textContent: text });
-}
-
-function say(words) {
-  $("said").textContent = words;
-}
-
-function chosenView() {
+function looks() {
   return document.querySelector('input[name="view"]:checked').value;
+}
+
+function drawLook() {
+  const result = album.job()?.result;
+  if (!result) return;
+  const gain = removedGain(result);
+  // Haze is taken off by moving every colour, so the colours of the difference would mean nothing.
+  view.look(looks(), gain, album.task !== "derain");
+  const removed = album.task === "derain" ? "removedRain" : "removedHaze";
+  $("summary").textContent = looks() === "removed" ? t(removed, { gain: plain(gain) }) : sentence(result, album.task);
+}
+
+function strength() {
+  return Number($("strength").value);
+}
+
+function drawStrength() {
+  $("strength-level").textContent = percent(strength());
+  $("strength").setAttribute("aria-valuetext", percent(strength()));
+  view.setStrength(strength());
+}
+
+/** Write every word anew. */
+async function speak() {
+  drawLanguages(await learn());
+  translate(document);
+  drawSample(album.task);
+  drawHelp(album.limits, licences);
+  drawStrength();
+  drawOptions(album);
+  draw({ photo: null, fresh: false });
 }
 
 // What is pressed
 
-$("choose").onclick = $("choose-too").onclick = $("another").onclick = () => $("files").click();
-$("files").onchange = () => {
-  add($("files").files);
-  $("files").value = "";
+const choose = () => $("files").click();
+for (const id of ["choose", "choose-large", "another"]) $(id).onclick = choose;
+$("camera").onclick = () => $("shot").click();
+for (const input of [$("files"), $("shot")]) {
+  input.onchange = () => {
+    album.add(input.files);
+    input.value = "";
+  };
+}
+$("sample").onclick = () => trySample(album);
+$("tasks").onchange = (event) => {
+  drawSample(event.target.value);
+  album.choose(event.target.value);
 };
-$("sample").onclick = trySample;
-$("cancel").onclick = () => (current.jobs[task].state === "working" ? current.jobs[task].stop.abort() : drop(current, task));
-$("dismiss").onclick = () => drop(current, task);
-$("again").onclick = () => {
-  request(current);
-  select(current);
-};
-$("key-form").onsubmit = (event) => {
+$("cancel").onclick = () => (album.job()?.state === "done" ? album.cancel() : album.remove(album.current));
+$("cancel-all").onclick = () => album.cancel();
+$("remove").onclick = $("dismiss").onclick = () => album.remove(album.current);
+$("again").onclick = () => album.request([album.current]);
+$("key-form").onsubmit = async (event) => {
   event.preventDefault();
-  key = $("key").value;
+  album.key = $("key").value;
   $("key").value = "";
-  listTasks();
-  for (const photo of photos) if (photo.jobs[task]?.problem?.slug === "unauthorized") request(photo);
-  select(current);
+  drawTasks(album).then((found) => (licences = found));
+  album.request(album.photos.filter((photo) => album.job(photo)?.problem?.slug === "unauthorized"));
 };
-$("views").onchange = () => {
-  view.removedOnly = chosenView() === "removed";
-  drawSummary(current.jobs[task].result);
-};
+
+$("views").onchange = drawLook;
 $("zoom-in").onclick = () => view.zoomIn();
 $("zoom-out").onclick = () => view.zoomOut();
 $("fit").onclick = () => view.fit();
 $("pixels").onclick = () => view.zoomTo(1);
+$("strength").oninput = drawStrength;
+$("scale").onchange = () => album.rescale($("scale").value || undefined);
+holdButton($("hold"), view);
+listen(view);
+
+$("format").onchange = () => drawQuality(album);
+$("download").onclick = () => download(album, strength());
+$("zip").onclick = () => downloadAll(album, strength());
+$("copy-picture").onclick = () => copyPicture(album, strength());
+$("share").onclick = () => share(album, strength());
 $("copy").onclick = async () => {
   getSelection().selectAllChildren($("command"));
   try {
@@ -286,11 +171,17 @@ $("copy").onclick = async () => {
   } catch {
     document.execCommand("copy"); // on origins that are not secure, where the clipboard has no other door
   }
-  $("copy").textContent = "Copied";
-  setTimeout(() => ($("copy").textContent = "Copy"), 2000);
+  flash($("copy"), t("copied"));
 };
 
-document.addEventListener("paste", (event) => add(event.clipboardData.files));
+$("help-open").onclick = $("help-too").onclick = () => openHelp();
+$("licence-open").onclick = () => openHelp("licence");
+$("language").onchange = () => {
+  prefer($("language").value);
+  speak();
+};
+
+document.addEventListener("paste", (event) => album.add(event.clipboardData.files));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dropping");
@@ -301,28 +192,22 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  add(event.dataTransfer.files);
+  album.add(event.dataTransfer.files);
 });
+addEventListener("beforeunload", (event) => album.progress && event.preventDefault());
 
-// What can be taken off
+// What is there from the start
 
-/** Offer the tasks the service has weights for; if it does not say, offer rain and let it answer. */
-async function listTasks() {
-  const known = (await tasks(key).catch(() => ["derain"])).filter((name) => name in TASKS);
-  if (!known.includes(task) && known.length) task = known[0];
-  for (const label of $("tasks").querySelectorAll("label")) label.remove();
-  $("tasks").hidden = known.length < 2;
-  for (const name of known) {
-    const radio = Object.assign(element("input"), { type: "radio", name: "task", value: name, checked: name === task });
-    const label = element("label");
-    label.append(radio, element("span", TASKS[name].removed));
-    $("tasks").append(label);
-  }
+album.addEventListener("change", (event) => draw(event.detail));
+await speak();
+album.limits = await limits().catch(() => null);
+if (album.limits) $("files").accept = album.limits.reads.join(",");
+licences = await drawTasks(album);
+drawHelp(album.limits, licences);
+drawOptions(album);
+watchState();
+
+if ("serviceWorker" in navigator) {
+  const policy = window.trustedTypes?.createPolicy("dmsr", { createScriptURL: (path) => path });
+  navigator.serviceWorker.register(policy?.createScriptURL("service-worker.js") ?? "service-worker.js").catch(() => {});
 }
-
-$("tasks").onchange = (event) => {
-  task = event.target.value;
-  if (current) select(current);
-};
-
-listTasks();

@@ -1,12 +1,18 @@
-// Two pictures over each other, a divider between them, zoom and pan. Knows nothing of where they come from.
+// Two pictures over or beside each other, a divider between them, zoom and pan. Knows nothing of where they come from.
+
+import { percent, t } from "./words.js";
 
 const STEP = 1.5;
 const LARGEST = 32; // device pixels for one pixel of the picture
 const LARGEST_FIT = 4; // a thumbnail is not blown up further than this to fill the frame
-const PAN_PIXELS = 60;
+const GAP = 2; // between two pictures side by side
 
 export class View {
-  /** parts: the elements frame, picture, before, after, line, divider, tagBefore, tagAfter. onChange after each move. */
+  #looks = "compare";
+  #holding = false;
+  #shown = null;
+
+  /** parts: the elements stage, frame, picture, before, after, undone, divider, tagBefore, tagAfter. onChange after each move. */
   constructor(parts, onChange) {
     Object.assign(this, parts);
     this.onChange = onChange;
@@ -14,25 +20,51 @@ export class View {
     this.x = this.y = 0;
     this.scale = 1;
     this.fitted = true;
-    this.fingers = new Map();
+    this.strength = 1;
     new ResizeObserver(() => this.place()).observe(this.frame);
-    this.divider.addEventListener("input", () => this.stopReveal());
-    this.divider.addEventListener("input", () => this.paint());
-    this.listen();
+    this.divider.addEventListener("input", () => {
+      this.stopReveal();
+      this.paint();
+    });
   }
 
-  /** Show a photo, and beside it its restored self if there is one; a view of the same photo stays where it is. */
-  async show(before, after, { stay = false } = {}) {
+  /** Show a photo, and beside it its restored self if there is one. Another photo is fitted; the same stays where it is. */
+  async show(photo, before, after) {
+    if (this.#shown !== photo) this.fitted = true;
+    this.#shown = photo;
     const wanted = (this.wanted = {});
-    const found = await Promise.all([load(this.before, before), load(this.after, after)]);
+    const found = await Promise.all([load(this.before, before), load(this.after, after), load(this.undone, before && after && before)]);
     if (this.wanted !== wanted) return;
     const size = found.find(Boolean);
-    this.comparable = found.every(Boolean);
-    this.frame.classList.toggle("alone", !this.comparable);
-    this.divider.hidden = !this.comparable;
+    this.hasBefore = Boolean(found[0]);
+    this.comparable = Boolean(found[0] && found[1]);
     if (size) [this.width, this.height] = [size.naturalWidth, size.naturalHeight];
-    if (!stay) this.fitted = true;
     this.place();
+  }
+
+  /** compare, side, or removed: what was taken off, `gain` times as bright, and grey where colours would mislead. */
+  look(looks, gain, grey) {
+    this.#looks = looks;
+    this.stage.style.setProperty("--gain", gain);
+    this.picture.classList.toggle("grey", grey);
+    this.place();
+  }
+
+  /** Scale what was taken off: 0 is the original, 1 the result. */
+  setStrength(strength) {
+    this.strength = strength;
+    this.paint();
+  }
+
+  /** Show nothing but the original for as long as it is held. */
+  hold(yes) {
+    this.#holding = yes;
+    this.place();
+  }
+
+  get looks() {
+    if (!this.comparable) return "alone";
+    return this.#holding ? "original" : this.#looks;
   }
 
   /** Wipe from the photo to its restored self, once; at once where motion is unwelcome. */
@@ -58,10 +90,13 @@ export class View {
     this.paint();
   }
 
-  set removedOnly(yes) {
-    this.picture.dataset.view = yes ? "removed" : "compare";
-    this.divider.hidden = yes || !this.comparable;
-    this.frame.classList.toggle("removed", yes);
+  /** The part of the frame that one picture has: all, or the half in which it is larger. */
+  get pane() {
+    const { clientWidth: width, clientHeight: height } = this.frame;
+    if (this.looks !== "side") return { width, height, right: 0, down: 0 };
+    const beside = { width: (width - GAP) / 2, height, right: (width + GAP) / 2, down: 0 };
+    const below = { width, height: (height - GAP) / 2, right: 0, down: (height + GAP) / 2 };
+    return this.fitScale(beside) >= this.fitScale(below) ? beside : below;
   }
 
   fit() {
@@ -69,8 +104,8 @@ export class View {
     this.place();
   }
 
-  /** Zoom so that one pixel of the picture is `pixels` of the screen, keeping the point (x, y) of the frame in place. */
-  zoomTo(pixels, x = this.frame.clientWidth / 2, y = this.frame.clientHeight / 2) {
+  /** Zoom so that one pixel of the picture is `pixels` of the screen, keeping the point (x, y) of a pane in place. */
+  zoomTo(pixels, x = this.pane.width / 2, y = this.pane.height / 2) {
     const fit = this.fitScale();
     const least = Math.min(fit, 1 / devicePixelRatio);
     const scale = Math.min(Math.max(pixels / devicePixelRatio, least), LARGEST / devicePixelRatio);
@@ -98,8 +133,8 @@ export class View {
     return this.scale * devicePixelRatio;
   }
 
-  fitScale() {
-    return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height, LARGEST_FIT);
+  fitScale({ width, height } = this.pane) {
+    return Math.min(width / this.width, height / this.height, LARGEST_FIT);
   }
 
   pan(dx, dy) {
@@ -108,89 +143,60 @@ export class View {
     this.place();
   }
 
-  /** Keep the picture in the frame, centred or without a gap, and on whole pixels of the screen, which keep it sharp. */
+  /** Keep the picture in its pane, centred or without a gap, and on whole pixels of the screen, which keep it sharp. */
   place() {
     if (this.fitted) this.scale = this.fitScale();
     const within = (at, length, room) => {
       const place = length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, at));
       return Math.round(place * devicePixelRatio) / devicePixelRatio;
     };
-    this.x = within(this.x, this.width * this.scale, this.frame.clientWidth);
-    this.y = within(this.y, this.height * this.scale, this.frame.clientHeight);
+    this.x = within(this.x, this.width * this.scale, this.pane.width);
+    this.y = within(this.y, this.height * this.scale, this.pane.height);
     this.paint();
   }
 
   paint() {
-    const { x, y, scale, frame, picture } = this;
+    const { x, y, scale, frame, picture, pane, looks } = this;
     const left = Math.max(0, x);
-    const right = Math.min(frame.clientWidth, x + this.width * scale);
+    const right = Math.min(pane.width, x + this.width * scale);
     const share = Number(this.divider.value) / 100;
-    const cut = left + (right - left) * share;
-    const set = (name, value) => frame.parentElement.style.setProperty(name, value);
+    const set = (name, value) => this.stage.style.setProperty(name, value);
     set("--move", `matrix(${scale}, 0, 0, ${scale}, ${x}, ${y})`);
-    set("--cut", `${(cut - x) / scale}px`);
-    set("--line", `${cut}px`);
+    set("--cut", `${left + (right - left) * share}px`);
+    set("--pane-width", `${pane.width}px`);
+    set("--pane-height", `${pane.height}px`);
+    set("--pane-right", `${pane.right}px`);
+    set("--pane-down", `${pane.down}px`);
     set("--left", `${left}px`);
-    set("--right", `${frame.clientWidth - right}px`);
+    set("--right", `${pane.width - right}px`);
     set("--top", `${Math.max(0, y)}px`);
-    set("--bottom", `${Math.max(0, frame.clientHeight - y - this.height * scale)}px`);
+    set("--bottom", `${Math.max(0, pane.height - y - this.height * scale)}px`);
+    this.#paintStrength(set);
+    picture.dataset.view = looks;
+    frame.dataset.view = looks;
     picture.classList.toggle("pixelated", this.pixels >= 2 && !this.fitted);
     frame.classList.toggle("movable", !this.fitted);
-    this.tagBefore.classList.toggle("faded", share < 0.15);
-    this.tagAfter.classList.toggle("faded", share > 0.85);
-    this.divider.setAttribute("aria-valuetext", `${Math.round(share * 100)}% before, ${Math.round(100 - share * 100)}% after`);
+    this.divider.hidden = looks !== "compare";
+    this.tagBefore.classList.toggle("faded", looks === "compare" && share < 0.15);
+    this.tagAfter.classList.toggle("faded", looks === "compare" && share > 0.85);
+    const parts = { before: percent(share), after: percent(1 - share) };
+    this.divider.setAttribute("aria-valuetext", t("dividerText", parts));
     this.onChange();
   }
 
-  listen() {
-    const { frame } = this;
-    const at = (event) => {
-      const box = frame.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
-    };
-    frame.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      frame.setPointerCapture(event.pointerId);
-      this.fingers.set(event.pointerId, at(event));
-    });
-    frame.addEventListener("pointermove", (event) => {
-      if (this.fingers.has(event.pointerId)) this.drag(event.pointerId, at(event));
-    });
-    for (const end of ["pointerup", "pointercancel"]) {
-      frame.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
-    }
-    frame.addEventListener("dblclick", (event) => (this.fitted ? this.zoomTo(Math.max(1, 2 * this.pixels), ...at(event)) : this.fit()));
-    frame.parentElement.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoomBy(Math.exp(-Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY), 100) / 400), ...at(event));
-    }, { passive: false });
-    frame.addEventListener("keydown", (event) => {
-      const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-      const keys = { "+": () => this.zoomIn(), "=": () => this.zoomIn(), "-": () => this.zoomOut(), 0: () => this.fit(), 1: () => this.zoomTo(1) };
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (moves[event.key]) this.pan(...moves[event.key].map((way) => way * PAN_PIXELS));
-      else if (keys[event.key]) keys[event.key]();
-      else return;
-      event.preventDefault();
-    });
-  }
-
-  /** Follow a finger or the mouse: two pinch, one moves the picture, or the divider where the picture fits. */
-  drag(id, [x, y]) {
-    const [oldX, oldY] = this.fingers.get(id);
-    const other = [...this.fingers].find(([key]) => key !== id)?.[1];
-    this.fingers.set(id, [x, y]);
-    if (other) {
-      const spread = (ax, ay) => Math.hypot(ax - other[0], ay - other[1]) || 1;
-      this.zoomBy(spread(x, y) / spread(oldX, oldY), (x + other[0]) / 2, (y + other[1]) / 2);
-      this.pan((x - oldX) / 2, (y - oldY) / 2);
-    } else if (!this.fitted) {
-      this.pan(x - oldX, y - oldY);
-    } else if (!this.divider.hidden) {
-      this.stopReveal();
-      const width = this.width * this.scale;
-      this.setDivider((100 * (x - this.x)) / width);
-    }
+  /**
+   * Draw before + s · (after − before) with what browsers do to layers. Below 1 that is the original over the result at
+   * opacity 1 − s. Above, the negative of the original over the result, at opacity (s − 1) / (2s − 1), and then the
+   * contrast 2s − 1 give exactly that sum.
+   */
+  #paintStrength(set) {
+    const { strength, picture } = this;
+    const contrast = 2 * strength - 1;
+    picture.classList.toggle("weak", strength < 1);
+    picture.classList.toggle("strong", strength > 1);
+    set("--undone", strength < 1 ? 1 - strength : (strength - 1) / contrast);
+    set("--contrast", contrast);
+    set("--strength", strength);
   }
 }
 

@@ -1,100 +1,78 @@
-// Everything the page says about numbers and failures, in plain words. Knows nothing of the page.
+// The words of the page in the reader's language, and numbers as that language writes them. Knows nothing of the page.
 
-/** What is taken off, and what the result's file is called after. */
-export const TASKS = {
-  derain: { removed: "Rain", suffix: "derained", verb: "Taking the rain off" },
-  dehaze: { removed: "Haze", suffix: "dehazed", verb: "Taking the haze off" },
-};
+export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", fr: "Français", zh: "中文" };
+const CHOICE = "dmsr-language";
 
-/** The stations of a picture's way, as people would call them. */
-const STATIONS = {
-  probe: "Reading the header",
-  admit: "Asking for room",
-  decode: "Decoding",
-  cut: "Cutting into tiles",
-  queue: "Waiting its turn",
-  device: "In the network",
-  stitch: "Stitching together",
-  encode: "Encoding",
-};
+let words = {};
+let language = "en";
 
-/** For each problem: what it means to the person who sent the photo, and what to do. */
-const PROBLEMS = {
-  "malformed-request": ["The photo arrived in pieces", "Send it again."],
-  "unauthorized": ["This service asks for a key", "Enter the API key its owner gave you."],
-  "not-found": ["The service does not know this address", "Reload the page: the service may be a newer one."],
-  "method-not-allowed": ["The service does not take photos here", "Reload the page: the service may be a newer one."],
-  "not-acceptable": ["The result does not fit into a PNG", "Convert the photo to JPEG or PNG and try that."],
-  "body-timeout": ["The upload took too long", "Try again on a faster connection, or make the photo smaller."],
-  "body-too-large": ["The file is too large", "Save it with fewer pixels or as JPEG, then try again."],
-  "image-too-large": ["The photo has too many pixels", "Make it smaller, or cut it in parts, then try again."],
-  "not-an-image": ["This is no photo the service can read", "Choose a JPEG, PNG, WebP, TIFF, BMP or AVIF."],
-  "invalid-parameter": ["The service did not understand the page", "Reload the page: the service may be a newer one."],
-  "undecodable-image": ["The photo is damaged", "Open it in a photo program, save it anew, and try the copy."],
-  "animated-image": ["The file holds several pictures", "Save the one you want as a file of its own."],
-  "unsupported-image": ["Photos of this kind would lose quality here", "Save it as an ordinary 8-bit JPEG or PNG."],
-  "overloaded": ["The service has its hands full", "Wait a little, then try again."],
-  "restoration-failed": ["The network failed on this photo", "Try again; if it fails again, tell the service's owner."],
-  "internal-error": ["The service made a mistake", "Try again; if it happens again, tell the service's owner."],
-  "warming": ["The service is still starting", "It takes a few seconds. Try again then."],
-  "draining": ["The service is stopping", "Try again when it is back."],
-  "buffers-full": ["Too many photos are arriving at once", "Wait a little, then try again."],
-  "task-unavailable": ["The service has not learnt this", "Choose another thing to take off."],
-  "device-lost": ["The machine behind the service failed", "It restarts by itself. Try again in a minute."],
-  "deadline-exceeded": ["It took longer than allowed", "Try again when there is less to do, or make the photo smaller."],
-  "unreachable": ["The service cannot be reached", "Check that it runs. If it hung up on a very large file, make that smaller."],
-};
-
-export function explain({ slug, retrySeconds }) {
-  const [what, remedy] = PROBLEMS[slug] ?? PROBLEMS["internal-error"];
-  return { what, remedy: retrySeconds > 1 ? `${remedy} It expects room in ${duration(retrySeconds)}.` : remedy };
+/** Load the language that the reader chose here before, or the first of the browser's that there is. */
+export async function learn() {
+  const wanted = [stored(), ...navigator.languages].map((name) => name?.toLowerCase().split("-")[0]);
+  language = wanted.find((name) => name in LANGUAGES) ?? "en";
+  words = await (await fetch(`web/languages/${language}.json`)).json();
+  document.documentElement.lang = language;
+  return language;
 }
 
-/** Tell how much a change of `mean` 8-bit steps is to the eye. */
-export function describeChange(mean, task) {
-  const removed = TASKS[task].removed.toLowerCase();
-  if (mean < 0.5) return `Almost nothing changed: little ${removed} was found`;
-  if (mean < 2) return `A little ${removed} was taken off`;
-  if (mean < 10) return `${TASKS[task].removed} was taken off`;
-  return `A lot of ${removed} was taken off`;
+export function prefer(name) {
+  try {
+    localStorage.setItem(CHOICE, name);
+  } catch {
+    // Without storage the choice holds for this visit.
+  }
+  words = {};
 }
 
-/** Tell how many times brighter what was removed is drawn, to be seen when it is faint and not to glare when it is not. */
-export function removedGain(mean = 6) {
-  return Math.round(Math.min(Math.max(24 / mean, 1), 8));
+function stored() {
+  try {
+    return localStorage.getItem(CHOICE);
+  } catch {
+    return null;
+  }
 }
 
-export function station(name) {
-  return STATIONS[name] ?? name;
+/** Return a text or a list of texts; its key may lead into a group: "problems.overloaded". {name} is replaced by values. */
+export function t(key, values = {}) {
+  const found = key.split(".").reduce((group, part) => group?.[part], words) ?? key;
+  const fill = (text) => text.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
+  return Array.isArray(found) ? found.map(fill) : fill(found);
 }
 
-/** Write a number with its unit, which a line's end does not part. */
-const measured = (number, unit) => `${number}\u00a0${unit}`;
+/** Put the words into the page: data-t names an element's text, data-t-label its name for those who hear it. */
+export function translate(root) {
+  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
+  for (const node of root.querySelectorAll("[data-t-alt]")) node.alt = t(node.dataset.tAlt);
+}
+
+// Numbers
+
+const write = (number, options) => new Intl.NumberFormat(language, options).format(number);
+// Symbols of units are the same in every language; a line's end does not part them from their number.
+const measure = (number, unit, digits = 0) => `${write(number, { maximumFractionDigits: digits })}\u00a0${unit}`;
+
+export const plain = (number, digits = 0) => write(number, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+export const percent = (fraction) => write(fraction, { style: "percent", maximumFractionDigits: 0 });
+
+export const bytes = (count) => (count < 1e5 ? measure(Math.ceil(count / 1e3), "kB") : measure(count / 1e6, "MB", count < 1e7 ? 1 : 0));
+
+export const megapixels = (pixels) => measure(pixels / 1e6, "MP", 1);
 
 export function duration(seconds) {
-  if (seconds < 0.01) return `<\u00a0${measured(10, "ms")}`;
-  if (seconds < 1) return measured(Math.round(seconds * 100) * 10, "ms");
-  if (seconds < 10) return measured(seconds.toFixed(1), "s");
-  if (seconds < 90) return measured(Math.round(seconds), "s");
-  return measured(Math.round(seconds / 60), "min");
+  if (seconds < 0.01) return `<\u00a0${measure(10, "ms")}`;
+  if (seconds < 1) return measure(Math.round(seconds * 100) * 10, "ms");
+  if (seconds < 10) return measure(seconds, "s", 1);
+  return seconds < 90 ? measure(seconds, "s") : measure(seconds / 60, "min");
 }
 
 /** Tell the time left in steps a person would use, so that the words do not flicker. */
 export function timeLeft(seconds) {
-  if (seconds < 3) return "a moment left";
-  if (seconds < 60) return `about ${Math.ceil(seconds / 5) * 5} s left`;
-  return `about ${Math.ceil(seconds / 60)} min left`;
+  if (seconds < 3) return t("momentLeft");
+  const time = seconds < 60 ? measure(Math.ceil(seconds / 5) * 5, "s") : measure(Math.ceil(seconds / 60), "min");
+  return t("left", { time });
 }
 
-export function resultName(name, task) {
-  return `${name.replace(/\.[^.]*$/, "") || "photo"}-${TASKS[task].suffix}.png`;
-}
-
-/** Write the curl command that does the same. */
-export function command(name, task, address, keyed) {
-  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-  const key = keyed ? ['-H "X-API-Key: $DMSR_KEY"'] : [];
-  const upload = `--data-binary ${quoted(`@${name}`)}`;
-  const words = ["curl --fail-with-body", ...key, upload, quoted(address), `-o ${quoted(resultName(name, task))}`];
-  return words.join(" \\\n  ");
-}
+/** Join names as the language does: "JPEG, PNG and WebP". */
+export const list = (names) => new Intl.ListFormat(language).format(names);

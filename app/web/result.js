@@ -1,0 +1,85 @@
+// What the service says about a result: how much changed, where the time went, and how to do the same by hand.
+
+import { $, element } from "./dom.js";
+import { formatName, resultName } from "./formats.js";
+import { query } from "./service.js";
+import { duration, bytes, plain, t } from "./words.js";
+
+/** Sizes of the rain that can be tried by hand: the photo is made so many times smaller. */
+const SCALES = ["1", "2", "4", "8"];
+
+/** Offer what the service has: another strength, another size of the rain. */
+export function drawOptions(album) {
+  const offered = album.limits?.options ?? [];
+  $("strength-box").hidden = !offered.includes("strength");
+  $("scale-box").hidden = !offered.includes("scale");
+  const sizes = [[t("scaleAuto"), ""], ...SCALES.map((scale) => [`1:${scale}`, scale])];
+  const chosen = album.scale ?? "";
+  $("scale").replaceChildren(...sizes.map(([text, value]) => element("option", text, { value, selected: value === chosen })));
+}
+
+export function drawResult(album, photo, result) {
+  drawFacts(result);
+  drawTimes(result);
+  drawCommand(album, photo, result);
+}
+
+/** Tell in one sentence how much a result is another picture, as the eye takes a mean change in 8-bit steps. */
+export function sentence({ steps, milliseconds }, task) {
+  const mean = meanChange(steps) ?? 5;
+  const amount = mean < 0.5 ? "Nothing" : mean < 2 ? "Little" : mean < 10 ? "Some" : "Much";
+  return t(`${task}${amount}`, { time: duration(milliseconds / 1000) });
+}
+
+/** Tell how many times brighter what was removed is drawn, to be seen when it is faint and not to glare when it is not. */
+export function removedGain({ steps }) {
+  return Math.round(Math.min(Math.max(24 / (meanChange(steps) ?? 6), 1), 8));
+}
+
+function meanChange(steps) {
+  const means = steps.map(({ change }) => change?.mean).filter((mean) => mean !== undefined);
+  return means.length ? means.reduce((sum, mean) => sum + mean) : undefined;
+}
+
+function drawFacts({ steps, blob, format }) {
+  const facts = [];
+  for (const { name, change, weights, scale } of steps) {
+    const title = (key) => (steps.length > 1 ? `${t(name)}: ${t(key)}` : t(key));
+    if (change) facts.push([title("mean"), plain(change.mean, 1)], [title("largest"), plain(change.largest)]);
+    if (scale) facts.push([title("scaleUsed"), scale]);
+    if (weights) facts.push([title("weights"), weights]);
+  }
+  facts.push([t("result"), `${formatName(`image/${format}`)}, ${bytes(blob.size)}`]);
+  $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+function drawTimes({ steps, milliseconds }) {
+  const spent = new Map();
+  for (const [name, time] of steps.flatMap(({ stages }) => stages)) spent.set(name, (spent.get(name) ?? 0) + time);
+  const inside = [...spent.values()].reduce((sum, time) => sum + time, 0);
+  const named = [...spent].map(([name, time]) => [t(`stages.${name}`), time]);
+  const rows = [...named, [t("transfer"), Math.max(milliseconds - inside, 0)]].map(([name, time]) => {
+    const bar = element("span");
+    bar.style.setProperty("--share", time / milliseconds);
+    const row = element("tr");
+    row.append(element("th", name, { scope: "row" }), element("td"), element("td", duration(time / 1000)));
+    row.children[1].append(bar);
+    return row;
+  });
+  $("times").replaceChildren(...rows);
+}
+
+/** Write the curl command that does the same. */
+function drawCommand({ key }, { name }, { steps, format, options }) {
+  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const address = (step, asked) => quoted(new URL(`${step}?${query(asked)}`, document.baseURI).href);
+  const head = ["curl --fail-with-body", ...(key ? ['-H "X-API-Key: $DMSR_KEY"'] : [])].join(" \\\n  ");
+  const target = `-o ${quoted(resultName(name, t(`${steps.length > 1 ? "both" : steps[0].name}Suffix`), format))}`;
+  const commands = steps.map((step, at) => {
+    const first = at === 0;
+    const last = at === steps.length - 1;
+    const upload = `--data-binary ${first ? quoted(`@${name}`) : "@-"}`;
+    return [head, upload, address(step.name, last ? options : { ...options, format: "png" }), ...(last ? [target] : [])].join(" \\\n  ");
+  });
+  $("command").textContent = commands.join(" |\n");
+}
