@@ -181,4 +181,11 @@ def test_the_document_describes_every_route_and_no_cdn_is_asked(client):
         "body-too-large",
         "image-too-large",
     }
-    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+    assert client.get("/redoc").status_code == 404
+    assert "script" not in client.get("/docs").text
+    assert document["servers"][0]["url"] == "/"
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert names == ["derain", "dehaze", "progress", "models", "livez", "readyz", "scrape"]
+    assert all("example" in parameter for operation in operations for parameter in operation.get("parameters", []))
