@@ -116,6 +116,7 @@ _EXAMPLES = {
     "quality": 90,
     "metadata": "strip",
     "output": "restored",
+    "damaged": "refuse",
     "scale": "auto",
     "strength": 1,
     "x-request-timeout": 120,

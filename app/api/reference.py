@@ -38,7 +38,7 @@ def router(document: Callable[[], dict[str, Any]]) -> APIRouter:
         return Response(page.data, headers=page.headers, media_type=page.media_type)
 
     words = json.loads((WEB / "languages" / "en.json").read_text(encoding="utf-8"))["problems"]
-    told = {kind: _problem(kind, words[kind.slug][0]) for kind in causes()}
+    told = {kind: _problem(kind, words.get(kind.slug, [""])[0]) for kind in causes()}
     lead = "<p>Every answer that is not a picture is one of these, as a problem document (RFC 9457).</p>"
     add(routes, PROBLEMS, web_file(_page("Problems", lead + "".join(told.values()), "./").encode(), ".html"))
     for kind, text in told.items():
@@ -144,7 +144,7 @@ def _curl(base: str, path: str, method: str, operation: dict[str, Any], keyed: b
 
 def _problem(kind: type[DmsrError], remedy: str) -> str:
     meaning = _text((kind.__doc__ or "").strip().split("\n\n")[0])
-    meaning += _text(f"On the page it reads: {remedy}.")
+    meaning += _text(f"On the page it reads: {remedy}." if remedy else "")
     return (
         f'<section id="{kind.slug}"><h2>{escape(kind.title)}</h2><p><code>{TYPE_PREFIX}{kind.slug}</code> '
         f"· status {kind.status}</p>{meaning}</section>"
