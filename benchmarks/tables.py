@@ -161,7 +161,7 @@ def _scores(task: str, headlines: bool) -> str:
             row.insert(0, {"derain": "rain", "dehaze": "haze"}[task])
         else:
             step = figures.get("tile_step")
-            row += [f"{figures.get('worse', 0):.0f}", "–" if step is None else f"{step:+.2f}"]
+            row += [figures.get("worse", "–"), "–" if step is None else f"{step:+.2f}"]
         rows.append(row)
     if headlines:
         return table(("task", "set (pictures)", "input", "restored"), rows)

@@ -44,8 +44,10 @@ def figures(scored: Report) -> dict[str, float]:
         "tile_step": mean.tile_step,
         "worse": len(scored.worse),
     }
+    if not isfinite(mean.input_psnr_y):  # clear pictures: the input is the target
+        del values["input_ssim_y"], values["worse"]
     places = {"input_ssim_y": 3, "ssim_y": 3}
-    return {key: round(value, places.get(key, 2)) for key, value in values.items() if isfinite(value)}
+    return {key: round(value, places.get(key, 2)) + 0 for key, value in values.items() if isfinite(value)}
 
 
 def rounded(source: Path, target: Path) -> Path:
@@ -76,7 +78,7 @@ def ship(name: str, source: Path, scores: dict[str, dict[str, float]], recipe: s
         seed=info.training.get("seed", old.seed),
         scores=scores,
     )
-    manifest = WEIGHTS_FOLDER / MANIFEST_NAME
+    manifest = catalog.folder / MANIFEST_NAME
     head = manifest.read_text(encoding="utf-8").partition("[[weights]]")[0]
     entries = [(entry if each.name == name else each).to_toml() for each in catalog.entries]
     write_atomically(manifest, (head + "\n".join(entries)).encode())
