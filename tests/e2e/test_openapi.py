@@ -57,6 +57,7 @@ def document(server):
 def of_pictures(document):
     """The document with real pictures for a body."""
     form = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "picture"}}}
+    form["additionalProperties"] = False
     return with_body(document, READ_MEDIA_TYPES, {"multipart/form-data": {"schema": form}})
 
 

@@ -20,6 +20,7 @@ COLOUR_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _SIGNATURE_BYTES = 8
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PIECE_BYTES, _LAST_FILTER = 512, 4
 # Of each pass: the first column and row, and the steps between them (PNG third edition, 8.2).
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PICTURE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"pHYs"))
@@ -125,11 +126,18 @@ def complete(data: bytes) -> tuple[bytes, float]:
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     sizes = [(-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes]
     expected = sum((1 + -(-columns * pixel_bits // 8)) * rows for columns, rows in sizes if columns > 0 and rows > 0)
-    unpacker, rows = zlib.decompressobj(), b""
+    unpacker, unpacked, left = zlib.decompressobj(), [], expected
+    packed_parts = (
+        data[start + 8 : end - 4 if sound else end] for kind, start, end, sound in chunks if kind == b"IDAT"
+    )
     with suppress(zlib.error):
-        for kind, start, end, sound in chunks:
-            if kind == b"IDAT" and len(rows) < expected:
-                rows += unpacker.decompress(data[start + 8 : end - 4 if sound else end], expected - len(rows))
+        for part in packed_parts:
+            # Piece by piece: of one that is damaged zlib gives nothing.
+            for at in range(0, len(part), _PIECE_BYTES):
+                if left:
+                    unpacked.append(unpacker.decompress(part[at : at + _PIECE_BYTES], left))
+                    left -= len(unpacked[-1])
+    rows = _with_known_filters(b"".join(unpacked), pixel_bits, sizes)
     packed = zlib.compress(rows.ljust(expected, b"\0"), 0)
     before = [data[start:end] for kind, start, end, sound in chunks if sound and kind not in (b"IDAT", b"IEND")]
     made = [
@@ -137,6 +145,18 @@ def complete(data: bytes) -> tuple[bytes, float]:
         for kind, content in ((b"IDAT", packed), (b"IEND", b""))
     ]
     return b"".join((data[:_SIGNATURE_BYTES], *before, *made)), 1 - len(rows) / expected
+
+
+def _with_known_filters(rows: bytes, pixel_bits: int, sizes: list[tuple[int, int]]) -> bytes:
+    """Return the rows up to the first whose filter does not exist: from there on they are noise."""
+    at = 0
+    for columns, count in sizes:
+        row_bytes = 1 + -(-columns * pixel_bits // 8)
+        for _ in range(count if columns > 0 else 0):
+            if at < len(rows) and rows[at] > _LAST_FILTER:
+                return rows[:at]
+            at += row_bytes
+    return rows
 
 
 def colour_chunks(data: bytes) -> tuple[tuple[bytes, bytes], ...]:

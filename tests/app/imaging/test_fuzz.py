@@ -4,17 +4,21 @@ import random
 import struct
 import zlib
 from collections import Counter
+from io import BytesIO
 from time import perf_counter
 
+import numpy as np
 import pytest
+import tifffile
 
 from app.errors import RequestError
 from app.imaging.decode import decode
 from app.imaging.encode import OUT_FORMATS, encode
 from app.imaging.picture import ImageLimits
 from app.imaging.probe import probe
+from tests.pictures import drawn, encoded
 
-from .corpus import STORABLE, TAGGED, camera_exif, draw, save, srgb_profile
+from .corpus import STORABLE, TAGGED, camera_exif, deep_png, deep_samples, draw, save, srgb_profile
 
 LIMITS = ImageLimits(max_pixels=4_000_000)
 SECONDS_A_CASE = 2
@@ -28,6 +32,17 @@ def seeds() -> list[bytes]:
             tags = {"exif": camera_exif(6), "icc_profile": profile} if format in TAGGED else {}
             files.append(save(draw(mode, 40, 30), format, **tags))
     files += [save(draw("RGB", 40, 30), "tiff", compression=name) for name in ("tiff_lzw", "jpeg", "packbits")]
+    files += [deep_png(deep_samples(channels), interlaced) for channels in (2, 3, 4) for interlaced in (False, True)]
+    for samples in (deep_samples(2), deep_samples(3), deep_samples(4)):
+        for big, planes in ((False, "contig"), (True, "separate")):
+            file, stored = BytesIO(), samples if planes == "contig" else np.moveaxis(samples, -1, 0).copy()
+            with tifffile.TiffWriter(file, bigtiff=big, byteorder=">" if big else "<") as writer:
+                colours = {"photometric": "rgb" if samples.shape[2] > 2 else "minisblack", "planarconfig": planes}
+                extra = {"extrasamples": ["assocalpha"]} if samples.shape[2] != 3 else {}
+                writer.write(stored, compression="zlib", predictor=True, **colours, **extra)
+            files.append(file.getvalue())
+    files += [encoded(drawn(30, 40), format) for format in ("heic", "jxl")]
+    files += [save(draw("P", 40, 30), "gif"), save(draw("P", 40, 30), "gif", transparency=2)]
     return [*files, save(draw("RGB", 40, 30), "jpeg", progressive=True), save(draw("RGBA"), "webp", lossless=True)]
 
 
@@ -69,10 +84,10 @@ def outcome(data: bytes, format: str) -> str:
     """Name how the way in and out ended; anything but a refusal passes through."""
     try:
         seen = probe(data, LIMITS)
-        picture = decode(data, seen)
+        picture = decode(data, seen, "accept")
         assert picture.rgb.shape == (seen.height, seen.width, 3)
         assert picture.alpha is None or seen.alpha
-        assert (picture.bits == 16) == (seen.bits == 16)
+        assert (picture.bits == 16) == (seen.bits > 8)
         encode(picture, 255 - picture.rgb, format)
     except RequestError as refusal:
         return type(refusal).__name__

@@ -68,6 +68,66 @@ def test_any_bytes_can_be_cleaned(body, start):
     assert cleaned == b"" or clean_exif(cleaned, 5, 4) == cleaned
 
 
+def broken_exif(kind: str) -> bytes:
+    """An EXIF block of maker, date and one fault."""
+    entries = struct.pack("<HHI4s", 0x010F, 2, 4, b"Cam\0") + struct.pack("<HHII", 0x0132, 2, 20, 50)
+    date = b"2024:01:02 03:04:05\0"
+    count, more = {
+        "pointer beyond the end": (3, struct.pack("<HHII", 0x8769, 4, 1, 60_000)),
+        "pointer to itself": (3, struct.pack("<HHII", 0x8769, 4, 1, 8)),
+        "pointer of a wrong type": (3, struct.pack("<HHII", 0x8769, 2, 1, 60)),
+        "position beyond the end": (3, struct.pack("<HHII", 0x8825, 4, 1, 2**32 - 1)),
+        "value beyond the end": (3, struct.pack("<HHII", 0x0131, 2, 5000, 60)),
+        "value of an unknown type": (3, struct.pack("<HHII", 0x0131, 99, 1, 60)),
+        "fewer fields than said": (900, struct.pack("<HHII", 0, 0, 0, 0)),
+    }[kind]
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", count) + entries + more + bytes(4) + date
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "pointer beyond the end",
+        "pointer to itself",
+        "pointer of a wrong type",
+        "position beyond the end",
+        "value beyond the end",
+        "value of an unknown type",
+        "fewer fields than said",
+    ],
+)
+def test_one_fault_does_not_cost_the_readable_rest(kind):
+    main, _ = read_back(clean_exif(broken_exif(kind), 5, 4))
+    assert (main[0x010F], main[0x0132]) == ("Cam", "2024:01:02 03:04:05")
+
+
+@pytest.mark.parametrize(("unit", "dpi"), [(2, 300), (3, 762), (None, 300)])
+@pytest.mark.parametrize("format", ["jpeg", "webp", "png"])
+def test_a_resolution_that_stands_in_the_exif_only_comes_back(format, unit, dpi):
+    exif = Image.Exif()
+    exif[282], exif[283] = 300.0, 300.0
+    if unit:
+        exif[296] = unit
+    data = save(draw("RGB"), format, exif=exif.tobytes())
+    if format == "jpeg":  # without its JFIF header, which has a resolution of its own
+        at = data.index(b"\xff\xe0")
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    picture = decode(*_probed(data))
+    for out in ("png", "jpeg", "tiff"):
+        for metadata in ("keep", "strip"):
+            answer = encode(picture, picture.rgb, out, metadata=metadata)
+            assert decode(*_probed(answer)).dpi == pytest.approx((dpi, dpi), rel=1e-3)
+
+
+def test_two_resolutions_turn_with_the_picture():
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296], exif[0x0112] = 300.0, 150.0, 2, 6
+    picture = decode(*_probed(save(draw("RGB"), "webp", exif=exif.tobytes())))
+    assert picture.dpi == (150, 300)
+    main, _ = read_back(picture.exif)
+    assert (main[282], main[283]) == (150, 300)
+
+
 def test_an_endless_value_does_not_grow():
     """Fields that all claim the same bytes are taken while they fit a JPEG's one segment."""
     exif = Image.Exif()

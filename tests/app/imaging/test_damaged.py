@@ -1,0 +1,115 @@
+"""What a file does not have is judged by what is decoded: nothing missing, or how much."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import UndecodableImage
+from app.imaging.decode import decode
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
+from tests.pictures import drawn
+
+from .corpus import save
+
+LIMITS = ImageLimits()
+JPEGS = [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"quality": 15}]
+
+
+def photo(mode="RGB"):
+    return Image.fromarray(drawn(160, 200)).convert(mode)
+
+
+def decoded(data, damaged="refuse"):
+    return decode(data, probe(data, LIMITS), damaged)
+
+
+def scan(data):
+    return data.index(b"\xff\xda") + 14
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_whole_jpeg_without_its_end_is_whole(mode, options):
+    data = save(photo(mode), "jpeg", **options)
+    whole = decoded(data).rgb
+    for odd in (data[:-2], data[:-1], data[:-2] + bytes(300), data + b"more", data[:-2] + bytes(2)):
+        picture = decoded(odd)
+        assert picture.warnings == ()
+        np.testing.assert_array_equal(picture.rgb, whole)
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("end", ["nothing", "mark", "zeros"])
+def test_a_part_of_a_jpeg_is_refused_or_said(mode, options, part, end):
+    """Cut off, cut off and closed by a repair, or cut off and filled up by a download."""
+    data = save(photo(mode), "jpeg", **options)
+    cut = scan(data) + int((len(data) - scan(data)) * part)
+    ends = {"nothing": b"", "mark": b"\xff\xd9", "zeros": bytes(len(data) - cut)}
+    damaged = data[:cut] + ends[end]
+    with pytest.raises(UndecodableImage, match=r"\d% of the JPEG is missing.*damaged=accept") as refusal:
+        decoded(damaged)
+    assert 0 < refusal.value.extra["observed"] <= 1
+    picture = decoded(damaged, "accept")
+    assert picture.rgb.shape == (160, 200, 3)
+    assert "of the JPEG was missing" in picture.warnings[0]
+
+
+def test_the_missing_part_of_a_jpeg_is_that_of_its_rows():
+    data = save(photo(), "jpeg")
+    whole = decoded(data).rgb
+    for part in (0.2, 0.5, 0.8):
+        cut = scan(data) + int((len(data) - scan(data)) * part)
+        with pytest.raises(UndecodableImage) as refusal:
+            decoded(data[:cut])
+        missing = refusal.value.extra["observed"]
+        assert missing == pytest.approx(1 - part, abs=0.15)
+        there = int(160 * (1 - missing)) - 16
+        np.testing.assert_array_equal(decoded(data[:cut], "accept").rgb[:there], whole[:there])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
+def test_a_png_keeps_the_rows_it_has(mode):
+    data = save(photo(mode), "png")
+    whole = decoded(data)
+    np.testing.assert_array_equal(decoded(data[:-12]).rgb, whole.rgb)  # without its end chunk
+    start = data.index(b"IDAT")
+    cut = data[: start + (len(data) - start) // 2]
+    with pytest.raises(UndecodableImage, match="of the PNG is missing") as refusal:
+        decoded(cut)
+    picture = decoded(cut, "accept")
+    there = int(160 * (1 - refusal.value.extra["observed"])) - 1
+    assert 8 < there < 155
+    np.testing.assert_array_equal(picture.rgb[:there], whole.rgb[:there])
+
+
+def test_a_png_with_a_broken_byte_keeps_the_rows_before_it():
+    data = bytearray(save(photo(), "png"))
+    at = data.index(b"IDAT") + (len(data) - data.index(b"IDAT")) // 2
+    data[at] ^= 255
+    with pytest.raises(UndecodableImage, match="damaged=accept"):
+        decoded(bytes(data))
+    whole = decoded(save(photo(), "png")).rgb
+    np.testing.assert_array_equal(decoded(bytes(data), "accept").rgb[:40], whole[:40])
+
+
+@pytest.mark.parametrize("format", ["webp", "tiff", "bmp", "gif"])
+def test_other_formats_are_refused_whole(format):
+    data = save(photo("P" if format == "gif" else "RGB"), format)
+    for damaged in ("refuse", "accept"):
+        with pytest.raises(UndecodableImage):
+            decoded(data[: len(data) * 2 // 3], damaged)
+
+
+def test_a_cut_off_adam7_png_is_measured_too():
+    from .corpus import deep_png, deep_samples
+
+    data = deep_png(deep_samples(3), True)
+    picture = decoded(data[: len(data) * 3 // 4], "accept")
+    assert picture.bits == 16
+    assert "of the PNG was missing" in picture.warnings[0]
+    assert BytesIO(data).getvalue() == data

@@ -1,0 +1,133 @@
+"""HEIC, JPEG XL and GIF: what phones, new tools and old ones make."""
+
+import builtins
+from io import BytesIO
+
+import imagecodecs
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from app.errors import AnimatedImage, ImageTooLarge, UnsupportedImage
+from app.imaging.decode import decode
+from app.imaging.encode import encode
+from app.imaging.picture import ImageLimits
+from app.imaging.probe import probe
+from tests.pictures import drawn, encoded
+
+from .corpus import draw, save
+
+LIMITS = ImageLimits()
+RGB = drawn(61, 90)
+
+
+def decoded(data):
+    return decode(data, probe(data, LIMITS))
+
+
+def heic(pixels, **options):
+    file = BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(file, **{"quality": 95, **options})
+    return file.getvalue()
+
+
+def test_a_heic_is_read():
+    picture = decoded(heic(RGB))
+    assert np.abs(picture.rgb.astype(int) - RGB).mean() < 6
+    assert (picture.bits, picture.grey, picture.alpha) == (8, False, None)
+    assert decoded(encode(picture, picture.rgb, "jpeg")).rgb.shape == RGB.shape
+
+
+def test_a_heic_keeps_alpha_grey_and_camera_but_no_position():
+    see_through = decoded(heic(np.dstack([RGB, RGB[..., 0]])))
+    assert np.abs(see_through.alpha.astype(int) - RGB[..., 0]).mean() < 3
+    assert decoded(heic(RGB[..., 0])).grey
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Rainmaker", 6
+    picture = decoded(heic(RGB, exif=exif.tobytes()))
+    assert b"Rainmaker" in picture.exif
+    assert picture.rgb.shape in (RGB.shape, (RGB.shape[1], RGB.shape[0], 3))
+
+
+def test_ten_bits_of_a_heic_come_back_as_sixteen():
+    deep = np.linspace(0, 65_535, 61 * 90 * 3).reshape(61, 90, 3).astype(np.uint16)
+    file = BytesIO()
+    pillow_heif.from_bytes("RGB;16", (90, 61), deep.tobytes()).save(file, quality=-1)
+    picture = decoded(file.getvalue())
+    assert picture.bits == 16
+    assert np.abs(picture.deep.astype(int) - deep).mean() < 600
+    assert len(np.unique(picture.deep >> 6)) > 300, "more levels than 8 bits have"
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_jpeg_xl_is_read(mode):
+    image = Image.fromarray(np.dstack([RGB, RGB[..., 0]])).convert(mode)
+    picture = decoded(encoded(np.asarray(image), "jxl", lossless=True))
+    np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+    assert (picture.grey, picture.alpha is not None) == (mode[0] == "L", "A" in mode)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (1, 1), (100, 77), (640, 360), (3001, 17), (1000, 1250)])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_the_header_of_a_jpeg_xl_tells_its_size(size, lossless):
+    seen = probe(encoded(np.zeros((size[1], size[0], 3), np.uint8), "jxl", lossless=lossless), LIMITS)
+    assert (seen.width, seen.height) == size
+
+
+def test_a_jpeg_xl_that_promises_too_much_is_not_decoded():
+    data = encoded(RGB, "jxl", lossless=True)
+    with pytest.raises(ImageTooLarge):
+        probe(data, ImageLimits(max_pixels=5000))
+
+
+def test_a_jpeg_in_a_jpeg_xl_is_that_jpeg(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(RGB, "jpeg"))
+    file = BytesIO()
+    import pillow_jxl  # noqa: F401 - registers itself
+
+    with pytest.warns(UserWarning, match="lossless JXL"), Image.open(path) as image:
+        image.save(file, "jxl")
+    np.testing.assert_array_equal(decoded(file.getvalue()).rgb, decoded(path.read_bytes()).rgb)
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_gif_of_one_frame_is_read(transparent):
+    image = draw("P")
+    options = {"transparency": 3} if transparent else {}
+    data = save(image, "gif", **options)
+    picture = decoded(data)
+    with Image.open(BytesIO(data)) as seen:
+        np.testing.assert_array_equal(picture.rgb, np.asarray(seen.convert("RGB")))
+        if transparent:
+            np.testing.assert_array_equal(picture.alpha, np.asarray(seen.convert("RGBA"))[..., 3])
+    assert (picture.alpha is not None) == transparent
+
+
+def test_an_animated_gif_is_refused():
+    data = save(draw("P"), "gif", save_all=True, append_images=[draw("P").rotate(180)])
+    with pytest.raises(AnimatedImage):
+        probe(data, LIMITS)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_the_narrowing_of_a_deep_avif_is_said(bits):
+    deep = RGB.astype(np.uint16) << (bits - 8)
+    picture = decoded(imagecodecs.avif_encode(deep, level=95, bitspersample=bits))
+    assert np.abs(picture.rgb.astype(int) - RGB).mean() < 6
+    assert picture.warnings == (f"The AVIF's {bits} bits a channel were narrowed to 8.",)
+
+
+@pytest.mark.parametrize("format", ["heic", "jxl"])
+def test_without_its_library_a_format_is_refused_with_the_remedy(format, monkeypatch):
+    data, real = encoded(RGB, format), builtins.__import__
+
+    def failing(name, *more):
+        if name.startswith(("pillow_heif", "pillow_jxl")):
+            raise ImportError(name)
+        return real(name, *more)
+
+    monkeypatch.setattr(f"app.imaging.formats.{format}.import_module", failing)
+    with pytest.raises(UnsupportedImage, match="install pillow-"):
+        decoded(data)
