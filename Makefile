@@ -8,13 +8,20 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: serve test test-slow test-web test-ray bench performance audit lint format clean
+.PHONY: serve test coverage test-slow test-web test-ray bench performance audit lint format clean
 
 serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+# The same tests, and which lines of app and model none of them runs
+coverage: .venv/dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow --timeout 3600
@@ -53,6 +60,7 @@ audit: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/dev
 	$(BIN)/ruff format .

@@ -29,7 +29,7 @@ from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from model.checkpoints.checkpoint import TASKS
-from model.inference.runner import TileRunner
+from model.inference.contract import Runner
 from model.inference.tiling import most_tiles
 
 _log = structlog.get_logger()
@@ -41,7 +41,7 @@ class Service:
     runners: device name → task → runner. Raises StartError if the limits cannot be used.
     """
 
-    def __init__(self, settings: Settings, runners: Mapping[str, Mapping[str, TileRunner]]) -> None:
+    def __init__(self, settings: Settings, runners: Mapping[str, Mapping[str, Runner]]) -> None:
         self.settings = settings
         self.metrics = Metrics(TASKS)
         clock = time.monotonic
@@ -124,7 +124,7 @@ class Service:
 
 
 def create_app(
-    settings: Settings, load: Callable[[Settings], Mapping[str, Mapping[str, TileRunner]]] = load_runners
+    settings: Settings, load: Callable[[Settings], Mapping[str, Mapping[str, Runner]]] = load_runners
 ) -> FastAPI:
     """Build the service: load the weights, join the parts, add the routes. Raises StartError.
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
+from typing import Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from app.imaging.encode import choose_format, encode
 from app.imaging.picture import ImageLimits, Picture
 from app.imaging.probe import probe
 from model.inference.tiling import TilePlan
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ class Pipeline:
                 trace.seconds["queue"] = max(trace.seconds["queue"] - sum(job.seconds.values()), 0.0)
             return await self._in_codec_thread(finish, picture, job, options, format, trace)
 
-    async def _in_codec_thread(self, function: Callable, *arguments: object) -> object:
-        return await asyncio.get_running_loop().run_in_executor(self._codecs, function, *arguments)
+    async def _in_codec_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._codecs, partial(function, *arguments, **named))
 
 
 def finish(picture: Picture, job: TileJob, options: RestoreOptions, format: str, trace: RestoreTrace) -> Restored:

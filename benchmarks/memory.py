@@ -57,7 +57,9 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file")
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS), help="from small to large")
-    parser.add_argument("--formats", nargs="+", default=["png", "jpeg"], help="of the uploads; answers are PNG")
+    parser.add_argument(
+        "--formats", nargs="+", default=["png", "jpeg", "tiff", "avif"], help="of the uploads; answers are PNG"
+    )
     options = parser.parse_args()
     sizes = [size(megapixels) for megapixels in options.megapixels]
     figures = {}

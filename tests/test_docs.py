@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.settings import variables
 from app.telemetry.metrics import STAGES
 from tests.e2e.server import run_server
 from tests.pictures import drawn, encoded
@@ -117,9 +116,3 @@ def test_files_named_in_the_architecture_exist():
     named = re.findall(r"`((?:app|model|tests)/[\w/.]+\.py)", (ROOT / "docs/architecture.md").read_text())
     assert named
     assert not [name for name in named if not (ROOT / name).exists()]
-
-
-def test_the_repo_tracks_no_setting_twice():
-    """Every variable has one name, so the docs can list it once."""
-    names = list(variables())
-    assert len(names) == len(set(names))

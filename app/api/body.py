@@ -67,7 +67,8 @@ async def read_upload(request: Request) -> Upload:
 
 def _read_form(body: bytes, boundary: bytes) -> Upload:
     """Take the part of the picture and the options out of a form."""
-    pictures, fields, names = [], {}, []
+    pictures, names = [], []
+    fields: dict[str, object] = {}
     for headers, content in _parts(body, boundary):
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """GET /livez, /readyz and /metrics: for supervisors and Prometheus."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
@@ -13,8 +14,10 @@ _FRESH = {"Cache-Control": "no-store"}
 # Where whoever supervises the service asks, with no key.
 OPEN_PATHS = frozenset(("/livez", "/readyz"))
 METRICS_PATH = "/metrics"
-_OPEN = {"security": []}
-_NOT_READY = {503: {"description": "Not ready, and why.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+_OPEN: dict[str, list[str]] = {"security": []}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Not ready, and why.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 def router(readiness: Callable[[], str], metrics: Metrics) -> APIRouter:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.openapi import failures
-from model.inference.runner import TileRunner
+from model.inference.contract import Runner
 
 
 class ModelCard(BaseModel):
@@ -31,7 +31,7 @@ class ModelCard(BaseModel):
     licence: str = Field(examples=["CC-BY-NC-4.0"])
 
 
-def describe(runner: TileRunner) -> ModelCard:
+def describe(runner: Runner) -> ModelCard:
     """Write the card of a runner."""
     info = runner.info
     return ModelCard(
@@ -50,12 +50,12 @@ def describe(runner: TileRunner) -> ModelCard:
     )
 
 
-def signature(runner: TileRunner) -> str:
+def signature(runner: Runner) -> str:
     """Return what X-DMSR-Weights says of a runner: its weights' name, fit for a header, and short sha256."""
     return f"{quote(runner.weights)}; sha256={runner.sha256[:12]}"
 
 
-def router(runners: Sequence[TileRunner]) -> APIRouter:
+def router(runners: Sequence[Runner]) -> APIRouter:
     """Build the route."""
     routes = APIRouter(tags=["service"])
 

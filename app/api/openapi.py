@@ -88,7 +88,7 @@ PICTURE_IN = {
     }
 }
 
-PICTURE_OUT = {
+PICTURE_OUT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture, as large as it came.",
         "content": {
@@ -124,10 +124,11 @@ _EXAMPLES = {
 }
 
 
-def failures(*kinds: type[DmsrError]) -> dict[int, dict[str, Any]]:
+def failures(*kinds: type[DmsrError]) -> dict[int | str, dict[str, Any]]:
     """Document failures, and those that can meet any request, for a route's `responses`."""
-    found: dict[int, dict[str, Any]] = {}
-    for kind in (*kinds, Unauthorized, InternalError):
+    found: dict[int | str, dict[str, Any]] = {}
+    always: tuple[type[DmsrError], ...] = (Unauthorized, InternalError)
+    for kind in kinds + always:
         answer = found.setdefault(
             kind.status,
             {
@@ -161,7 +162,7 @@ def install(app: FastAPI, *, keys: bool) -> None:
             app.openapi_schema = schema
         return app.openapi_schema
 
-    app.openapi = document
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend the document
 
 
 def _drop_foreign_failures(schema: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Annotated[
-        Literal[*OUT_FORMATS] | SkipJsonSchema[None],
+        Literal[*OUT_FORMATS] | SkipJsonSchema[None],  # type: ignore[valid-type]  # pydantic reads it at run time
         BeforeValidator(_usual_name),
         Field(description="Format of the answer. It goes before `Accept`; without either it is PNG."),
     ] = None

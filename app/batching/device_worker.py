@@ -179,7 +179,8 @@ class DeviceWorker:
         self._metrics.batch_tiles.labels(task).observe(count)
         self._metrics.batch_duration.labels(task).observe(outcome.seconds)
         for position, (job, index) in enumerate(batch.tiles):
-            result, over = "done", None  # over: what ends the job, if this tile does
+            result = "done"
+            over: Callable[[], None] | None = None  # what ends the job, if this tile does
             if error := outcome.errors.get(position):
                 failure = RestorationFailed("The network gave no usable result for this picture.")
                 failure.__cause__ = error

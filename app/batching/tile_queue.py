@@ -17,7 +17,7 @@ class Tile(NamedTuple):
     """One tile of one job."""
 
     job: TileJob
-    index: int
+    number: int  # in its job's plan
 
 
 class TileQueue:

@@ -76,7 +76,7 @@ def degrade(
                 degraded = add_scene_haze(picture, sample_scene_haze(rng), rng)
             else:
                 degraded = picture
-                for width in scale or [None]:
+                for width in scale or (None,):
                     degraded = add_camera_rain(degraded, sample_camera_rain(rng, width), rng)
                 if target:
                     degraded, dry = sample_camera(rng).take((degraded, picture), rng)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from model.training.trainer import Progress
+from model.training.progress import Progress
 
 PLAIN_SECONDS = 30
 

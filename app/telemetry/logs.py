@@ -7,6 +7,7 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 from app.settings import LogSettings
 
@@ -14,14 +15,14 @@ from app.settings import LogSettings
 def configure_logs(settings: LogSettings) -> None:
     """Send our own events and those of uvicorn and other libraries to stderr in one format."""
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
     if as_json:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         # The default is rich's traceback, which prints local variables: pixels and keys among them.
         last = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -45,46 +45,69 @@ class Metrics:
 
     def __init__(self, tasks: Iterable[str] = ()) -> None:
         disable_created_metrics()  # a second series for each counter that tells no more than the process's start
-        self.registry = CollectorRegistry()
-        own = {"registry": self.registry}
+        registry = self.registry = CollectorRegistry()
         self.requests = Counter(
-            "dmsr_requests", "Restoration requests by task and outcome.", ["task", "outcome"], **own
+            "dmsr_requests", "Restoration requests by task and outcome.", ["task", "outcome"], registry=registry
         )
         self.request_duration = Histogram(
             "dmsr_request_duration_seconds",
             "From the complete body to the first byte of the answer.",
             ["task", "size"],
             buckets=_SECONDS,
-            **own,
+            registry=registry,
         )
         self.stage_duration = Histogram(
             "dmsr_stage_duration_seconds",
             "Time a request spent at one station of the pipeline.",
             ["task", "stage"],
             buckets=_SECONDS,
-            **own,
+            registry=registry,
         )
         self.refusals = Counter(
-            "dmsr_refusals", "Requests turned away before any work, by reason.", ["task", "reason"], **own
+            "dmsr_refusals", "Requests turned away before any work, by reason.", ["task", "reason"], registry=registry
         )
-        self.tiles = Counter("dmsr_tiles", "Tiles by task and what became of them.", ["task", "result"], **own)
-        self.batch_tiles = Histogram("dmsr_batch_tiles", "Tiles in one batch.", ["task"], buckets=_BATCHES, **own)
+        self.tiles = Counter(
+            "dmsr_tiles", "Tiles by task and what became of them.", ["task", "result"], registry=registry
+        )
+        self.batch_tiles = Histogram(
+            "dmsr_batch_tiles", "Tiles in one batch.", ["task"], buckets=_BATCHES, registry=registry
+        )
         self.batch_duration = Histogram(
-            "dmsr_batch_duration_seconds", "Time one batch took on its device.", ["task"], buckets=_SECONDS, **own
+            "dmsr_batch_duration_seconds",
+            "Time one batch took on its device.",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.queue_tiles = Gauge("dmsr_queue_tiles", "Tiles queued or on a device, not yet done.", ["task"], **own)
-        self.queue_jobs = Gauge("dmsr_queue_jobs", "Pictures queued or on a device, not yet done.", ["task"], **own)
-        self.admitted_tiles = Gauge("dmsr_admitted_tiles", "Tiles of all admitted requests, not yet done.", **own)
-        self.admitted_tiles_limit = Gauge("dmsr_admitted_tiles_limit", "Tiles that may be admitted at once.", **own)
-        self.decoded_bytes = Gauge("dmsr_decoded_bytes", "Bytes of the pictures of all admitted requests.", **own)
-        self.decoded_bytes_limit = Gauge("dmsr_decoded_bytes_limit", "Bytes of pictures admitted at once.", **own)
+        self.queue_tiles = Gauge(
+            "dmsr_queue_tiles", "Tiles queued or on a device, not yet done.", ["task"], registry=registry
+        )
+        self.queue_jobs = Gauge(
+            "dmsr_queue_jobs", "Pictures queued or on a device, not yet done.", ["task"], registry=registry
+        )
+        self.admitted_tiles = Gauge(
+            "dmsr_admitted_tiles", "Tiles of all admitted requests, not yet done.", registry=registry
+        )
+        self.admitted_tiles_limit = Gauge(
+            "dmsr_admitted_tiles_limit", "Tiles that may be admitted at once.", registry=registry
+        )
+        self.decoded_bytes = Gauge(
+            "dmsr_decoded_bytes", "Bytes of the pictures of all admitted requests.", registry=registry
+        )
+        self.decoded_bytes_limit = Gauge(
+            "dmsr_decoded_bytes_limit", "Bytes of pictures admitted at once.", registry=registry
+        )
         self.predicted_delay = Gauge(
-            "dmsr_predicted_delay_seconds", "Time in which all admitted tiles will be done.", **own
+            "dmsr_predicted_delay_seconds", "Time in which all admitted tiles will be done.", registry=registry
         )
-        self.deadline = Gauge("dmsr_deadline_seconds", "Time a request is given unless it asks for another.", **own)
-        self.capacity = Gauge("dmsr_capacity_tiles_per_second", "What all devices manage; 0 while unknown.", **own)
-        self.ready = Gauge("dmsr_ready", "1 while the service takes work.", **own)
-        self.draining = Gauge("dmsr_draining", "1 from SIGTERM to the end.", **own)
+        self.deadline = Gauge(
+            "dmsr_deadline_seconds", "Time a request is given unless it asks for another.", registry=registry
+        )
+        self.capacity = Gauge(
+            "dmsr_capacity_tiles_per_second", "What all devices manage; 0 while unknown.", registry=registry
+        )
+        self.ready = Gauge("dmsr_ready", "1 while the service takes work.", registry=registry)
+        self.draining = Gauge("dmsr_draining", "1 from SIGTERM to the end.", registry=registry)
 
         self._expect(tasks)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):

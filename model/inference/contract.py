@@ -1,8 +1,11 @@
 """What a runner of tiles promises, whether it computes in this process or elsewhere. Imports no torch."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from model.inference.tiling import Pixels
+
+if TYPE_CHECKING:
+    from model.checkpoints.checkpoint import CheckpointInfo
 
 
 class Runner(Protocol):
@@ -22,6 +25,7 @@ class Runner(Protocol):
     max_tiles: int
     memory_splits: int
     fp32_retries: int
+    info: "CheckpointInfo"
 
     @property
     def task(self) -> str: ...

@@ -5,11 +5,15 @@ at once. Knows nothing of networks: a function of a uint8 tensor, returning tens
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from model.inference.tiling import Pixels
+
+if TYPE_CHECKING:
+    from torch.cuda import _POOL_HANDLE
 
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -17,7 +21,7 @@ Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 class Graph:
     """Hold one captured batch size: pinned memory on the host, fixed tensors on the device, and what lies between."""
 
-    def __init__(self, function: Function, count: int, tile: int, device: torch.device, pool: object) -> None:
+    def __init__(self, function: Function, count: int, tile: int, device: torch.device, pool: "_POOL_HANDLE") -> None:
         self._host_in = torch.zeros((count, tile, tile, 3), dtype=torch.uint8, pin_memory=True)
         self._device_in = self._host_in.to(device)
         stream = torch.cuda.Stream(device)

@@ -1,23 +1,29 @@
 """The network rearranged for a processor that only runs it: the same function in fewer passes over memory.
 
-A tile's features fit into no cache of a core, and most of a tile's time is spent on reading and writing them. So
-activations and residuals are part of the convolution before them, what is convolved apart is convolved at once, and the
-Fourier transform is a product with constant matrices, for which there are units that do little else.
-Microseconds in comments are of one core with AMX, bfloat16, 16 channels of 128×128.
+A tile's features fit into no cache of a core, so most of a tile's time goes into reading and writing them. Therefore:
 
-All of it is one call that Python takes no part in: a thread that has to ask for the interpreter's lock after each of
-500 operators stands still whenever another thread computes in Python. A tile takes 46 ms instead of 55, and beside a
-thread that only computes in Python 54 ms instead of seconds.
+* Activations and residuals are part of the convolution before them.
+* Two convolutions of the same input are one.
+* The Fourier transform is a product with constant matrices: processors have units for products.
 
-Knows nothing of tiles; the modules it replaces say what is computed.
+The whole network is one call that needs no interpreter. A thread that asks for the interpreter's lock after each of 500
+operators stands still whenever another thread computes in Python. As one call a tile takes 46 ms instead of 55, and
+beside a thread that only computes in Python it takes 54 ms instead of seconds.
+
+The operators are private to PyTorch. So `can_fuse` tries each of them against the plain module before any is used.
+Microseconds in comments are of one core with AMX, in bfloat16, at 16 channels of 128×128.
+
+Knows nothing of tiles. The modules it replaces say what is computed.
 """
 
 import copy
 import functools
+import logging
 import math
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,19 +34,55 @@ from model.network.convolution import Convolution
 from model.network.frequency import FDSM, FourierUnit
 from model.network.spatial import SPGA
 
+TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.03}
+"""What a convolution of values around 1 may differ by from the plain one in float32."""
 
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
 def can_fuse(dtype: torch.dtype = torch.float32) -> bool:
-    """Tell whether the network can be rearranged for a precision here.
+    """Tell whether the network can be rearranged for float32 or bfloat16 here.
 
-    This build of PyTorch needs oneDNN and a way to reach it. For bfloat16 the processor needs AVX-512 as well: without
-    it oneDNN does not even reorder the weights.
+    PyTorch must be built with oneDNN. For bfloat16 the processor needs AVX-512, without which oneDNN does not even
+    reorder the weights. Where that is so, each private operator is tried once; if one is missing or its result differs,
+    a warning says so, and the plain network is the remedy.
     """
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")):
+    if not torch.backends.mkldnn.is_available():
         return False
-    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        difference = trial(dtype)
+    except (AttributeError, RuntimeError) as error:
+        _log.warning("oneDNN's operators cannot be used in torch %s: %s", torch.__version__, error)
+        return False
+    if not difference <= TOLERANCES[dtype]:  # also if it is not a number
+        _log.warning("oneDNN's operators are wrong by %s in torch %s, %s", difference, torch.__version__, dtype)
+        return False
+    return True
 
 
-def fused(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+@torch.inference_mode()
+def trial(dtype: torch.dtype) -> float:
+    """Return by how much packed convolutions, with and without activation and residual, differ from plain ones.
+
+    Raises AttributeError or RuntimeError for an operator that PyTorch does not have or take.
+    """
+    differences = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        x = torch.rand(1, 16, 12, 12).to(memory_format=torch.channels_last)
+        plain = Convolution(16, 16, 3, padding=1)
+        depthwise = Convolution(16, 16, 5, padding=2, groups=16, activation="gelu")
+    for conv, plus in ((plain, None), (plain, x), (depthwise, None)):
+        packed = PackedConvolution.of(conv, dtype)
+        given = plus if plus is None else plus.to(dtype, copy=True)  # the operator adds in place
+        differences.append((packed(x.to(dtype), given).float() - conv(x, plus)).abs().amax())
+    return float(torch.stack(differences).amax())  # unlike max() this passes on what is not a number
+
+
+def rearranged(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a network, in eval mode and on the CPU, to run in float32 or bfloat16 without gradients and autocast."""
     return Traced(_rearranged(copy.deepcopy(network), dtype).eval())
 
@@ -59,7 +101,7 @@ def _rearranged(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 class Traced(nn.Module):
-    """Run a network, one picture at a time, as the operators it called the first time it had one of that size."""
+    """Run a network, one picture at a time, as one call: the operators that the first picture of each size needed."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -70,21 +112,36 @@ class Traced(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Do as the network does."""
         if len(x) > 1:
-            return tuple(map(torch.cat, zip(*map(self, x.split(1)), strict=True)))
+            each = [self(x[index : index + 1]) for index in range(len(x))]
+            return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
         if x.shape not in self._traces:
             with self._tracing:
                 if x.shape not in self._traces:
-                    self._traces[x.shape] = self._trace(x)
+                    self._traces[x.shape] = compiled(self.network, x)
         return self._traces[x.shape](x)
 
-    def _trace(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # sizes become constants, which is what is wanted
-            return torch.jit.trace(self.network, x, check_trace=False)
+
+def compiled(function: Callable[..., Any], example: Tensor | None = None) -> Callable[..., Any]:
+    """Compile a function to a call that needs no interpreter: traced with an example, or as its source says.
+
+    This is the only use of torch.jit, which PyTorch deprecates. Two replacements are known. torch.export with
+    AOTInductor keeps the operators of this module; not tried, because torch.compile, which generates the same code,
+    took 281 s and gained 4%. OpenVINO takes the plain network: a tile of 144 at w16d4 on two cores took 44.3 ms in
+    bfloat16 and 60.5 in float32, where this takes 28.7 and 47.9. Returning the function as it is works too, at the
+    price that the module's docstring names.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sizes become constants, which is wanted; and the deprecation
+        if example is None:
+            return torch.jit.script(function)
+        return torch.jit.trace(function, example, check_trace=False)
 
 
 class PackedConvolution(nn.Module):
     """Convolve, activate and add in one pass (346 → 235), with the weights in the order the processor reads them."""
+
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(
         self,
@@ -107,13 +164,20 @@ class PackedConvolution(nn.Module):
     @classmethod
     def of(cls, conv: Convolution, dtype: torch.dtype) -> "PackedConvolution":
         """Take the place of a convolution."""
-        form = {"stride": conv.stride, "padding": conv.padding, "groups": conv.groups, "activation": conv.activation}
-        return cls(conv.weight.to(dtype), conv.bias, **form)
+        padding = tuple(map(int, conv.padding))
+        return cls(
+            conv.weight.to(dtype),
+            conv.bias,
+            stride=conv.stride,
+            padding=padding,
+            groups=conv.groups,
+            activation=conv.activation,
+        )
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """Do as Convolution does, in the precision of the weights."""
         x = x.to(self.dtype)
-        convolve, convolve_and_add = _scripted()
+        convolve, convolve_and_add = _convolutions()
         if plus is None:
             form = self.stride, self.padding, self.groups, self.activation
             return convolve(x, self.weight, self.bias, *form)
@@ -122,10 +186,10 @@ class PackedConvolution(nn.Module):
 
 
 class InFloat32(nn.Module):
-    """Compute in float32 what sees the picture itself, and hand it on as dtype.
+    """Run a module that sees the picture itself in float32, and hand its result on as dtype.
 
-    A grey value has no exact 255th in bfloat16, and of a hazy picture, whose values lie close together, the instance
-    norm makes much of the error: two fifths of that of all the network.
+    bfloat16 rounds grey values. The values of a hazy picture lie close together, so the instance norm enlarges this
+    error: it made two fifths of the error of the whole network.
     """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
@@ -147,9 +211,8 @@ class FusedSPGA(nn.Module):
             for conv in (spga.value, spga.guide_in, spga.guide_depthwise, spga.guide_out)
         )
         channels = spga.value.out_channels
-        # The place's one channel as often as the guide has some: to multiply it into each took 374, this and a
-        # product of equals 80.
-        weight, bias = spga.place.weight.to(dtype), spga.place.bias
+        # Repeat the attention channel to the guide's width: broadcasting took 374 µs, this takes 80.
+        weight, bias = spga.place.weight.to(dtype), with_bias(spga.place)
         self.place = PackedConvolution(weight.expand(channels, -1, -1, -1), bias.expand(channels).clone())
         weight = spga.pixel.weight.to(dtype)
         self.pixel = PackedConvolution(weight[:, :1], spga.pixel.bias, groups=channels)
@@ -157,7 +220,7 @@ class FusedSPGA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value = F.relu(self.value(x))
-        wide = value.float()  # in which means and maxima take a third of the time
+        wide = value.float()  # means and maxima take a third of the time in float32
         seen = torch.stack([wide.mean(1), wide.amax(1)], dim=-1).permute(0, 3, 1, 2).to(x.dtype)
         guide = self.guide_out(self.guide_depthwise(self.guide_in(value))) * self.place(_reflected(seen))
         return torch.sigmoid(self.pixel_guide(_reflected(guide), self.pixel(_reflected(x)))) + value
@@ -168,9 +231,9 @@ class FusedFDSM(nn.Module):
 
     def __init__(self, fdsm: FDSM, dtype: torch.dtype) -> None:
         super().__init__()
-        # A 3×3 kernel is a 5×5 one with zeros around it: 682 apart, 261 together.
+        # A 3×3 kernel is a 5×5 one with zeros around it. Two convolutions took 682 µs, one takes 261.
         weight = torch.cat([F.pad(fdsm.small.weight, (1, 1, 1, 1)), fdsm.large.weight])
-        bias = torch.cat([fdsm.small.bias, fdsm.large.bias])
+        bias = torch.cat([with_bias(fdsm.small), with_bias(fdsm.large)])
         self.mix = PackedConvolution(
             _rounded(weight, dtype), bias, padding=(2, 2), groups=len(weight), activation="gelu"
         )
@@ -183,22 +246,27 @@ class FusedFDSM(nn.Module):
         mixed, norm = self.mix(x), self.norm
         waves, level = self.fourier(mixed) if self.in_matrices else (self.fourier(mixed), 0)
         total = waves.contiguous(memory_format=torch.channels_last) + mixed
-        return F.relu(F.batch_norm(total, norm.running_mean - level, norm.running_var, norm.weight, norm.bias))
+        mean, variance = statistics(norm)
+        return F.relu(F.batch_norm(total, mean - level, variance, norm.weight, norm.bias))
 
 
 class MatrixFourierUnit(nn.Module):
     """Mix channels in the Fourier domain as FourierUnit does, by products with matrices (1759 → 1311).
 
-    One picture at a time. The batch norm is part of the convolution. Between two products the axes change places; the
-    channel stays last. What becomes of the mean, one number a channel, is computed apart, in float32: of a number so
-    large eight bits are not enough, and what they lack all pixels lack.
+    It takes one picture at a time. The batch norm is part of the convolution. Between two products the axes change
+    places; the channel stays last. The mean of each channel goes its own way in float32, because bfloat16 rounds the
+    mean, and that error shifts every pixel.
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, unit: FourierUnit) -> None:
         super().__init__()
         norm = unit.norm
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        weight, bias = unit.conv.weight[:, :, 0, 0] * scale[:, None], norm.bias - norm.running_mean * scale
+        mean, variance = statistics(norm)
+        scale = norm.weight / torch.sqrt(variance + norm.eps)
+        weight, bias = unit.conv.weight[:, :, 0, 0] * scale[:, None], norm.bias - mean * scale
         # From [re₀, im₀, re₁, …] to [re₀, re₁, …, im₀, im₁, …].
         order = torch.arange(len(weight)).view(-1, 2).T.flatten()
         self.register_buffer("weight", weight[order][:, order].detach().contiguous())
@@ -244,11 +312,9 @@ def fourier_matrices(height: int, width: int, dtype: torch.dtype) -> tuple[Tenso
 
 
 @functools.cache
-def _scripted() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+def _convolutions() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """Compile the calls that a trace cannot hold by itself, because it knows no lists of optional numbers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.script(_convolve), torch.jit.script(_convolve_and_add)
+    return compiled(_convolve), compiled(_convolve_and_add)
 
 
 def _convolve(
@@ -281,10 +347,23 @@ def _convolve_and_add(
     )
 
 
-def _rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round kernels without changing what they make of an even area: the smallest number of each makes up for the rest.
+def with_bias(conv: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that must have one."""
+    assert conv.bias is not None
+    return conv.bias
 
-    Nearly all of the brightness that deraining in bfloat16 lost, 0.02 steps of 255, was lost where scales are mixed.
+
+def statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return running mean and variance of a norm that must have them."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def _rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round kernels so that the sum of each stays: its smallest number makes up for the others' rounding.
+
+    Deraining in bfloat16 lost 0.02 steps of 255 of brightness, nearly all of it where scales are mixed.
     """
     flat = weight.detach().flatten(2)
     smallest = flat.abs().argmin(2, keepdim=True)

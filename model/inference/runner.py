@@ -20,7 +20,7 @@ from model.checkpoints.checkpoint import CheckpointInfo, file_sha256, load_check
 from model.inference.contract import DeviceFault, NonFiniteTiles
 from model.inference.cpu_threads import prepare, run_each
 from model.inference.cuda_graphs import GraphedFunction
-from model.inference.onednn import can_fuse, fused
+from model.inference.onednn import can_fuse, rearranged
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
 
@@ -56,7 +56,7 @@ class TileRunner:
         self.max_tiles = max_tiles
         self.memory_splits = 0
         self.fp32_retries = 0
-        self._network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self._network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # missing in the stub
         self._fast = _fastest(self._network, self.device, self.precision)
         self._graphs: GraphedFunction | None = None  # captured by warm_up
         if self.device.type == "cuda":
@@ -157,7 +157,7 @@ class TileRunner:
         Any tile side the network takes is accepted; the weights' own is `tile`.
         Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
-        tiles = np.require(tiles, np.uint8, "CW")  # views of a read-only picture cannot become tensors
+        tiles = np.require(tiles, np.uint8, ["C", "W"])  # views of a read-only picture cannot become tensors
         restored = np.empty_like(tiles)
         lost: list[int] = []
         start = 0
@@ -252,7 +252,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 def _fastest(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
     """Return the form of a network that runs fastest; the one given keeps its float32."""
     if device.type == "cpu" and can_fuse() and isinstance(network, DMSR):
-        return fused(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+        return rearranged(network, torch.bfloat16 if precision == "bf16" else torch.float32)
     return with_bf16_convolutions(network) if precision == "bf16" else network
 
 

@@ -100,7 +100,8 @@ class TilePlan:
     def weights(self, index: int) -> NDArray[np.uint16]:
         """Return how much each pixel of a window counts, (tile, tile), in 256ths."""
         row, column = divmod(index, len(self.columns))
-        return np.multiply.outer(self._row_weights[row], self._column_weights[column])
+        weights: NDArray[np.uint16] = np.multiply.outer(self._row_weights[row], self._column_weights[column])
+        return weights
 
     @cached_property
     def _row_weights(self) -> NDArray[np.uint16]:
@@ -125,8 +126,9 @@ def most_tiles(pixels: int, side: int, tile: int, overlap: int, overview: bool =
 
 def cut(image: Pixels, plan: TilePlan, index: int) -> Pixels:
     """Take tile number `index` out of an image (H, W, 3) as (tile, tile, 3), reflected where the image is too small."""
-    sizes = [image.shape[:2]]
+    sizes: list[tuple[int, int]] = [image.shape[:2]]
     while index >= plan.windows:
+        assert plan.smaller is not None, "the plan has no tile of this number"
         index, plan = index - plan.windows, plan.smaller
         sizes.append((plan.height, plan.width))
     top, left = plan.origin(index)
@@ -151,7 +153,9 @@ def _part(image: Pixels, sizes: list[tuple[int, int]], rows: slice, columns: sli
     shares = pairwise(row_edges - row_edges[0])
     total = np.stack([source[first : max(end, first + 1)].sum(axis=0, dtype=np.uint32) for first, end in shares])
     total = np.add.reduceat(total, column_edges[:-1] - column_edges[0], axis=1)
-    count = np.multiply.outer(*(np.maximum(np.diff(edges), 1) for edges in (row_edges, column_edges)))[:, :, None]
+    count: NDArray[np.intp] = np.multiply.outer(
+        *(np.maximum(np.diff(edges), 1) for edges in (row_edges, column_edges))
+    )[:, :, None]
     return ((total + count // 2) // count).astype(np.uint8)
 
 
@@ -174,6 +178,7 @@ class Stitcher:
         """Blend in the restored tile number `index`, (tile, tile, 3); each exactly once."""
         self._missing.remove(index)
         if index >= self.plan.windows:
+            assert self._smaller is not None, "the plan has no tile of this number"
             self._smaller.add(index - self.plan.windows, tile)
             return
         top, left = self.plan.origin(index)
@@ -212,7 +217,8 @@ def _count(length: Sides, tile: int, overlap: int) -> Sides:
 
 def _reduced(length: Sides, tile: int) -> Sides:
     """Return the side of the overview of a side."""
-    return np.maximum(tile, -(-length // _REDUCTION))
+    reduced: Sides = np.maximum(tile, -(-length // _REDUCTION))
+    return reduced
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:

@@ -30,7 +30,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """Return (N, C', H', W') for x, (N, C, H, W); plus, the residual, has the shape of the result."""
-        y = depthwise(x, self.weight, self.bias, self.padding[0]) if self.groups > 1 else super().forward(x)
+        y = depthwise(x, self.weight, self.bias, int(self.padding[0])) if self.groups > 1 else super().forward(x)
         if self.activation == "gelu":
             y = F.gelu(y)
         return y if plus is None else y + plus

@@ -7,7 +7,6 @@ import re
 from io import BytesIO
 
 from PIL.AvifImagePlugin import AvifImageFile
-from PIL.ImageFile import ImageFile
 
 from app.imaging.formats.header import Header
 from app.imaging.formats.isobmff import code_point_chunks
@@ -28,7 +27,7 @@ def read(data: bytes) -> Header:
         return Header(width, height, mode, 8, alpha, image.n_frames, image.info.get("exif", b""))
 
 
-def open_image(data: bytes) -> ImageFile:
+def open_image(data: bytes) -> AvifImageFile:
     return AvifImageFile(BytesIO(data))
 
 

@@ -21,6 +21,7 @@ MAX_SEGMENTS = 4096
 MAX_SCANS = 64
 
 _START_OF_SCAN, _APP0, _APP1, _APP2, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
+_MARK = memoryview(b"\xff")
 _END_OF_IMAGE = b"\xff\xd9"
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 # Compressed data holds no other mark than those that restart it.
@@ -65,7 +66,7 @@ def open_image(data: bytes) -> ImageFile:
         scan_end = end
         profile = marker == _APP2 and data.startswith(b"ICC_PROFILE\0", start + 4)
         if marker not in _COMMENT_OR_APP or marker in (_APP0, _APP14) or profile:
-            parts += (b"\xff", view[start + 1 : end])
+            parts += (_MARK, view[start + 1 : end])
     picture_end = _end_of_picture(data, scan_end)
     scans = 1 + data.count(b"\xff\xda", scan_end, picture_end)
     if scans > MAX_SCANS:

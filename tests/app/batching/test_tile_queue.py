@@ -48,7 +48,7 @@ def test_every_tile_comes_once_and_no_batch_mixes_tasks(sizes, limit):
     for each in queued:
         queue.put(each)
     batches = drain(queue, limit)
-    seen = Counter((id(tile.job), tile.index) for batch in batches for tile in batch)
+    seen = Counter((id(tile.job), tile.number) for batch in batches for tile in batch)
     assert set(seen.values()) <= {1}
     assert len(seen) == sum(tiles for tiles, _ in sizes)
     assert all(len({tile.job.task for tile in batch}) == 1 for batch in batches)
@@ -113,7 +113,7 @@ def test_every_tile_comes_once_whichever_way_it_is_taken(sizes, first):
         queue.put(each)
     taken = [tile for is_first in first for tile in (queue.take_first if is_first else queue.take)(both, now=0)]
     taken += [tile for batch in drain(queue, 3) for tile in batch]
-    assert Counter((id(tile.job), tile.index) for tile in taken) == Counter(
+    assert Counter((id(tile.job), tile.number) for tile in taken) == Counter(
         (id(each), index) for each in queued for index in range(each.tiles_total)
     )
 

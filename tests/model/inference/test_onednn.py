@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model.inference.onednn import can_fuse, fourier_matrices, fused
+from model.inference.onednn import PackedConvolution, can_fuse, fourier_matrices, rearranged, trial
 from model.network.config import DMSRConfig
 from model.network.frequency import FDSM
 from model.network.network import DMSR
@@ -33,7 +33,7 @@ def pictures(height=64, width=80):
 def test_in_float32_it_is_the_same_function(size):
     """At every scale, to rounding, of pictures that are not square and of another size after that."""
     ours = network(*size)
-    faster = fused(ours, torch.float32)
+    faster = rearranged(ours, torch.float32)
     with torch.inference_mode():
         for x in (pictures(), pictures(96, 64)[:1]):
             for one, other in zip(faster(x), ours(x), strict=True):
@@ -47,14 +47,14 @@ def test_in_bfloat16_it_differs_as_much_as_autocast_does():
         wanted = ours(x)[0]
         with torch.autocast("cpu", torch.bfloat16):
             usual = (ours(x)[0].float() - wanted).abs().mean()
-        error = (fused(ours, torch.bfloat16)(x)[0].float() - wanted).abs().mean()
+        error = (rearranged(ours, torch.bfloat16)(x)[0].float() - wanted).abs().mean()
     assert 0 < error < 1.5 * usual
 
 
 def test_the_network_it_is_made_from_stays_as_it_was():
     ours = network()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    fused(ours, torch.float32)
+    rearranged(ours, torch.float32)
     after = ours.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
@@ -83,6 +83,44 @@ def test_bfloat16_leaves_brightness_alone(side):
     module.norm.running_mean.normal_()
     x = (3 + 0.5 * torch.randn(1, 16, side, side)).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        wanted, ours = module(x).double(), fused(module, torch.bfloat16)(x.bfloat16()).double()
+        wanted, ours = module(x).double(), rearranged(module, torch.bfloat16)(x.bfloat16()).double()
     shift = (ours - wanted).mean((0, 2, 3)) / wanted.mean((0, 2, 3)).clamp(0.1)
     assert shift.abs().mean() < 6e-4
+
+
+@pytest.fixture
+def untried():
+    """Let the operators be tried anew, before and after the test."""
+    can_fuse.cache_clear()
+    yield
+    can_fuse.cache_clear()
+
+
+def test_the_operators_are_those_of_the_plain_modules():
+    assert 0 <= trial(torch.float32) < 1e-5
+
+
+@pytest.mark.parametrize("wrong", [lambda y: y + 1e-3, lambda y: y * float("nan")])
+def test_an_operator_that_is_wrong_is_found_before_it_is_used(untried, monkeypatch, caplog, wrong):
+    right = PackedConvolution.forward
+    monkeypatch.setattr(PackedConvolution, "forward", lambda self, x, plus=None: wrong(right(self, x, plus)))
+    assert not can_fuse()
+    assert f"wrong by {'nan' if 'nan' in caplog.text else '0.001'}" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [AttributeError("no such operator"), RuntimeError("another signature")])
+def test_an_operator_that_is_missing_or_refuses_is_named_in_a_warning(untried, monkeypatch, caplog, failure):
+    def gone(*_):
+        raise failure
+
+    monkeypatch.setattr("model.inference.onednn._convolutions", gone)
+    assert not can_fuse()
+    assert str(failure) in caplog.text
+
+
+def test_the_trial_leaves_the_random_numbers_alone():
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    trial(torch.float32)
+    assert torch.equal(torch.rand(4), wanted)
