@@ -121,7 +121,7 @@ def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console
     task = restorer.runner.info.task
     try:
         suite = track(build_suite(data, task), "Judging", console=errors, disable=not errors.is_terminal)
-        verdicts = judge(restorer.restore, suite, restorer.plan, CEILINGS[task])
+        verdicts = judge(partial(restorer.restore, scale=1.0), suite, restorer.plan, CEILINGS[task])
     except (DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:

@@ -18,6 +18,7 @@ that the smaller one got in each neighbourhood (guided filter, He et al., ECCV 2
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,9 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.inference import tiling
 from model.inference.tiling import Pixels, TilePlan
 
-SMALLEST = 1 / 16
+_OCTAVES = (1, 2, 4, 8, 16)
+"""By how much a picture is made smaller for a survey."""
+
+SMALLEST = 1 / _OCTAVES[-1]
 """The smallest scale: there, streaks of 50 pixels look like those that the network knows."""
 
 LARGEST_STRENGTH = 1.5
@@ -83,14 +88,17 @@ class Outcome:
     scales: tuple[float, ...]
 
     def __str__(self) -> str:
-        """Name the scales: "1", "0.5, 0.125", or "none"."""
-        return ", ".join(f"{scale:.3g}" for scale in self.scales) or "none"
+        """Name the scales."""
+        return name_scales(self.scales)
 
 
 Scale = float | Literal["auto"]
 
 Plan = Callable[[int, int], TilePlan]
 """Lays the tiles for a picture of height × width pixels."""
+
+Clock = Callable[[str], AbstractContextManager[None]]
+"""Times a block as one station."""
 
 Course = Generator[Work, Pixels, Outcome]
 """Yields work, is sent each restored image, of the same shape, and returns the outcome."""
@@ -128,6 +136,16 @@ class Response:
         return cls(_typical(removed) - 2 * _typical(added), slopes / energy if energy else 0.0)
 
 
+def untimed(_: str) -> AbstractContextManager[None]:
+    """Time nothing."""
+    return nullcontext()
+
+
+def name_scales(scales: Sequence[float]) -> str:
+    """Name scales in one line: "1", "0.5, 0.125", or "none"."""
+    return ", ".join(f"{scale:.3g}" for scale in scales) or "none"
+
+
 def check_scale(scale: Scale, strength: float) -> None:
     """Raise ValueError for a scale that is neither "auto" nor in 1/16…1, or a strength outside 0…1.5."""
     if scale != "auto" and not (isinstance(scale, int | float) and SMALLEST <= scale <= 1):
@@ -139,26 +157,42 @@ def check_scale(scale: Scale, strength: float) -> None:
 def most_tiles(height: int, width: int, plan: Plan, task: str, scale: Scale = "auto") -> int:
     """Return the most tiles that `restoration` can ask for, from the size alone."""
     if scale == "auto" and task != "dehaze":
-        return _Bounds(height, width, plan).most
+        return _RainCourse(height, width, plan).most_tiles
     reduction = haze_reduction(height, width) if scale == "auto" else 1 / scale
     return len(plan(*_reduced(height, width, reduction)))
 
 
-def restoration(rgb: Pixels, plan: Plan, task: str, scale: Scale = "auto", strength: float = 1.0) -> Course:
+def most_tiles_within(pixels: int, side: int, laid: tuple[int, int, bool]) -> int:
+    """Return the most tiles that a picture within a limit of pixels and of the longer side can need at any scale.
+
+    laid: the tile, overlap and overview of its plans.
+    """
+    # Of a pass at 1/2**i, whose sides may be rounded up; every pass but the first comes after a survey.
+    passes = [
+        tiling.most_tiles((pixels + 2 * side + 1 >> 2 * i) + 1, (side >> i) + 1, *laid) for i in range(MOST_PASSES)
+    ]
+    return sum(passes) + _WHOLE_TILES + MOST_PASSES * _WINDOWS * len(_OCTAVES)
+
+
+def restoration(
+    rgb: Pixels, plan: Plan, task: str, scale: Scale = "auto", strength: float = 1.0, at: Clock = untimed
+) -> Course:
     """Restore a picture, uint8 (H, W, 3), at the scale or scales that it needs.
 
     scale: the part of its size at which it is restored; "auto" finds that out.
     strength: how much of the difference is added; 0 gives the picture back, 1 the restored one.
+    at: times the stations "survey" and "merge".
     """
     check_scale(scale, strength)
     if not strength:
         return Outcome(rgb, ())
     if scale == "auto" and task != "dehaze":
-        image, scales = yield from _take_rain_off(rgb, plan)
+        image, scales = yield from _RainCourse(*rgb.shape[:2], plan, at).run(rgb)
     else:
         reduction = haze_reduction(*rgb.shape[:2]) if scale == "auto" else 1 / scale
-        image, scales = (yield from _pass(rgb, plan, task, reduction)), (1 / reduction,)
-    return Outcome(_strengthened(rgb, image, strength), scales)
+        image, scales = (yield from _pass(rgb, plan, task, reduction, 0, at)), (1 / reduction,)
+    with at("merge"):
+        return Outcome(_strengthened(rgb, image, strength), scales)
 
 
 def haze_reduction(height: int, width: int) -> float:
@@ -167,67 +201,88 @@ def haze_reduction(height: int, width: int) -> float:
     return reduction if reduction > 2**0.5 else 1.0
 
 
-class _Bounds:
-    """Know from a picture's size at which reductions rain can be looked for, and the most tiles that this can take."""
+class _RainCourse:
+    """Look for rain in a picture of height × width pixels, and take it off, the finest first."""
 
-    def __init__(self, height: int, width: int, plan: Plan) -> None:
-        self._size, self._plan = (height, width), plan
+    def __init__(self, height: int, width: int, plan: Plan, at: Clock = untimed) -> None:
+        self._size, self._plan, self._at = (height, width), plan, at
         self.whole = plan(height, width)
         # The smallest picture must still fill a tile.
-        self.octaves = [1] + [2**i for i in range(1, 5) if min(height, width) >= self.whole.tile * 2**i]
+        self._octaves = [1] + [octave for octave in _OCTAVES[1:] if min(height, width) >= self.whole.tile * octave]
         few = len(self.whole) <= _WHOLE_TILES
-        self.restored_as_survey = few or len(self.octaves) == 1
-        self.windows_each = 1 if few else _WINDOWS
+        self._restored_as_survey = few or len(self._octaves) == 1
+        self._windows_each = 1 if few else _WINDOWS
 
     @property
-    def most(self) -> int:
+    def most_tiles(self) -> int:
         """Return the most tiles in all."""
-        if len(self.octaves) == 1:
+        if len(self._octaves) == 1:
             return len(self.whole)
-        first = len(self.whole) if self.restored_as_survey else 0
-        return first + self.survey(self.octaves) + self.passes(1, MOST_PASSES)
+        first = len(self.whole) if self._restored_as_survey else 0
+        return first + self._windows_each * len(self._octaves) + self._most_from(1, MOST_PASSES)
 
-    def survey(self, octaves: Sequence[int]) -> int:
-        """Count the tiles of a survey."""
-        return self.windows_each * len(octaves)
+    def run(self, rgb: Pixels) -> Generator[Work, Pixels, tuple[Pixels, tuple[float, ...]]]:
+        """Return the restored picture and the scales of the passes."""
+        image, at_full_size = rgb, None
+        scales: list[float] = []
+        responses: dict[int, Response] = {}
+        if self._restored_as_survey:
+            at_full_size = yield Work(rgb, self.whole, self.most_tiles - len(self.whole))
+            with self._at("survey"):
+                responses[1] = Response.measure(rgb[None], at_full_size[None])
+            if len(self._octaves) == 1:
+                return (at_full_size, (1.0,)) if responses[1].found else (rgb, ())
+        near = _NEAR if at_full_size is None else _NEAR_AND_DONE
+        if _choose(responses, 1, near) != 1:
+            due = [octave for octave in self._octaves if octave not in responses]
+            responses |= yield from self._survey(rgb, due, self._most_from(1, MOST_PASSES))
+        least = 1.0
+        while reduction := _choose(responses, least, near):
+            left = MOST_PASSES - len(scales)
+            if reduction == 1 and at_full_size is not None:
+                image = at_full_size
+            else:
+                later = self._most_from(reduction, left) - self._tiles(reduction)
+                image = yield from _pass(image, self._plan, "derain", reduction, later, self._at)
+            scales.append(1 / reduction)
+            least = 2 * reduction
+            due = [octave for octave in self._octaves if octave >= least]
+            due = [octave for octave in due if octave not in responses or responses[octave].found]
+            if not due or left == 1:
+                break
+            responses = yield from self._survey(image, due, self._most_from(least, left - 1))
+        return image, tuple(scales)
 
-    def passes(self, reduction: float, count: int) -> int:
+    def _survey(
+        self, image: Pixels, octaves: Sequence[int], later: int
+    ) -> Generator[Work, Pixels, dict[int, Response]]:
+        """Have windows of the picture restored, made smaller by each octave, one below the other in one image."""
+        tile, reduced, by, each = self.whole.tile, image, 1, []
+        with self._at("survey"):
+            for octave in octaves:
+                if octave > by:
+                    reduced, by = np.asarray(Image.fromarray(reduced).reduce(octave // by)), octave
+                each.append(_windows(reduced, tile, self._windows_each))
+            sheet = np.concatenate([window for windows in each for window in windows])
+        restored = yield Work(sheet, TilePlan(len(sheet), tile, tile, 0), later)
+        with self._at("survey"):
+            inside, responses, top = slice(_MARGIN, -_MARGIN), {}, 0
+            for octave, windows in zip(octaves, each, strict=True):
+                after = restored[top : top + len(windows) * tile].reshape(windows.shape)
+                responses[octave] = Response.measure(windows[:, inside, inside], after[:, inside, inside])
+                top += len(windows) * tile
+        return responses
+
+    def _tiles(self, reduction: float) -> int:
+        return len(self._plan(*_reduced(*self._size, reduction)))
+
+    def _most_from(self, reduction: float, passes: int) -> int:
         """Return the most tiles of so many passes, the first at a reduction, and of the surveys between them."""
-        tiles = len(self._plan(*_reduced(*self._size, reduction)))
-        due = [octave for octave in self.octaves if octave >= 2 * reduction]
-        if count > 1 and due:
-            tiles += self.survey(due) + self.passes(2 * reduction, count - 1)
+        tiles = self._tiles(reduction)
+        due = [octave for octave in self._octaves if octave >= 2 * reduction]
+        if passes > 1 and due:
+            tiles += self._windows_each * len(due) + self._most_from(2 * reduction, passes - 1)
         return tiles
-
-
-def _take_rain_off(rgb: Pixels, plan: Plan) -> Generator[Work, Pixels, tuple[Pixels, tuple[float, ...]]]:
-    bounds = _Bounds(*rgb.shape[:2], plan)
-    octaves, image, scales = bounds.octaves, rgb, []
-    at_full_size, responses = None, {}
-    if bounds.restored_as_survey:
-        at_full_size = yield Work(rgb, bounds.whole, bounds.most - len(bounds.whole))
-        responses[1] = Response.measure(rgb[None], at_full_size[None])
-        if len(octaves) == 1:
-            return (at_full_size, (1.0,)) if responses[1].found else (rgb, ())
-    near = _NEAR if at_full_size is None else _NEAR_AND_DONE
-    if _choose(responses, 1, near) != 1:
-        due = [octave for octave in octaves if octave not in responses]
-        responses |= yield from _survey(rgb, due, bounds, bounds.passes(1, MOST_PASSES))
-    least = 1.0
-    while reduction := _choose(responses, least, near):
-        left = MOST_PASSES - len(scales)
-        if reduction == 1 and at_full_size is not None:
-            image = at_full_size
-        else:
-            later = bounds.passes(reduction, left) - len(plan(*_reduced(*rgb.shape[:2], reduction)))
-            image = yield from _pass(image, plan, "derain", reduction, later)
-        scales.append(1 / reduction)
-        least = 2 * reduction
-        due = [at for at in octaves if at >= least and (at not in responses or responses[at].found)]
-        if not due or left == 1:
-            break
-        responses = yield from _survey(image, due, bounds, bounds.passes(least, left - 1))
-    return image, tuple(scales)
 
 
 def _choose(responses: dict[int, Response], least: float, near: float) -> float | None:
@@ -244,27 +299,8 @@ def _choose(responses: dict[int, Response], least: float, near: float) -> float 
     reduction = at * min(times, _TOO_LARGE)
     if place and found[place - 1][0] * 2 == at:
         reduction = math.sqrt(reduction * found[place - 1][0] * found[place - 1][1])
-    reduction = max(reduction, least)
+    reduction = min(max(reduction, least), 1 / SMALLEST)
     return 1.0 if reduction <= near else reduction
-
-
-def _survey(
-    image: Pixels, octaves: Sequence[int], bounds: _Bounds, later: int
-) -> Generator[Work, Pixels, dict[int, Response]]:
-    """Have windows of the picture restored, made smaller by each octave, one below the other in one image."""
-    reduced, at, each, tile = image, 1, [], bounds.whole.tile
-    for octave in octaves:
-        if octave > at:
-            reduced, at = np.asarray(Image.fromarray(reduced).reduce(octave // at)), octave
-        each.append(_windows(reduced, tile, bounds.windows_each))
-    sheet = np.concatenate([window for windows in each for window in windows])
-    restored = yield Work(sheet, TilePlan(len(sheet), tile, tile, 0), later)
-    inside, responses, top = slice(_MARGIN, -_MARGIN), {}, 0
-    for octave, windows in zip(octaves, each, strict=True):
-        after = restored[top : top + len(windows) * tile].reshape(windows.shape)
-        responses[octave] = Response.measure(windows[:, inside, inside], after[:, inside, inside])
-        top += len(windows) * tile
-    return responses
 
 
 def _windows(image: Pixels, tile: int, count: int) -> Pixels:
@@ -307,14 +343,18 @@ def _typical(light: NDArray[np.float32]) -> float:
     return float(np.sqrt(blocks).mean() ** 2)
 
 
-def _pass(rgb: Pixels, plan: Plan, task: str, reduction: float, later: int = 0) -> Generator[Work, Pixels, Pixels]:
+def _pass(
+    rgb: Pixels, plan: Plan, task: str, reduction: float, later: int, at: Clock
+) -> Generator[Work, Pixels, Pixels]:
     """Restore a picture made smaller, and carry what changed into the full one."""
     height, width = _reduced(*rgb.shape[:2], reduction)
     if (height, width) == rgb.shape[:2]:
         return (yield Work(rgb, plan(height, width), later))
-    small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    with at("survey"):
+        small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
     restored = yield Work(small, plan(height, width), later)
-    return carry_haze(rgb, small, restored) if task == "dehaze" else carry_rain(rgb, small, restored)
+    with at("merge"):
+        return carry_haze(rgb, small, restored) if task == "dehaze" else carry_rain(rgb, small, restored)
 
 
 def _reduced(height: int, width: int, reduction: float) -> tuple[int, int]:

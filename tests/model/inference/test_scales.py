@@ -12,6 +12,7 @@ from model.inference.scales import (
     carry_rain,
     check_scale,
     most_tiles,
+    most_tiles_within,
     restoration,
 )
 from model.inference.tiling import TilePlan
@@ -131,6 +132,13 @@ def test_never_more_tiles_than_the_header_promised(size, widths):
         promised = done + tiles + later
         done += tiles
     assert len(outcome.scales) <= MOST_PASSES
+
+
+def test_the_promise_to_every_picture_covers_the_promise_to_one():
+    for height, width in ((1, 3000), (70, 4000), (1000, 1200), (1095, 1095), (257, 4608)):
+        most = most_tiles_within(1_200_000, 4608, (TILE, 16, False))
+        assert most_tiles(height, width, plan, "derain") <= most
+        assert most_tiles(height, width, plan, "dehaze", 1) <= most
 
 
 def test_a_picture_of_few_tiles_needs_no_survey():
