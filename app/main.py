@@ -30,7 +30,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from model.checkpoints.checkpoint import TASKS
 from model.inference.contract import Runner
-from model.inference.tiling import most_tiles
+from model.inference.scales import most_tiles_within
 
 _log = structlog.get_logger()
 
@@ -173,7 +173,7 @@ def create_app(
 def check_queue(settings: Settings, tiles: Mapping[str, tuple[int, int, bool]]) -> None:
     """Raise StartError if a picture that the limits allow could never be admitted."""
     for task, laid in tiles.items():
-        most = most_tiles(settings.limits.pixels, settings.limits.side, *laid)
+        most = most_tiles_within(settings.limits.pixels, settings.limits.side, laid)
         if most > settings.queue.tiles:
             raise StartError(
                 f"a picture of DMSR_LIMITS_PIXELS={settings.limits.pixels} can need {most} tiles to {task}, "

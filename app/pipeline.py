@@ -1,6 +1,6 @@
 """The road of a picture:
 
-bytes → probe → admit → decode → cut → queue → device → stitch → encode → bytes
+bytes → probe → admit → decode → survey → queue → cut → device → stitch → merge → encode → bytes
 
 Each word is one station, one function or file of that name, and one label of `dmsr_stage_duration_seconds`.
 Knows nothing of HTTP, and of the network only the tiles its weights ask for.
@@ -23,9 +23,10 @@ from app.batching.job import TileJob
 from app.errors import TaskUnavailable
 from app.imaging.decode import decode
 from app.imaging.encode import choose_format, encode
-from app.imaging.picture import ImageLimits, Picture
+from app.imaging.picture import ImageLimits, Probe
 from app.imaging.probe import probe
-from model.inference.tiling import TilePlan
+from model.inference.scales import Plan, Scale, Work, most_tiles, restoration
+from model.inference.tiling import Pixels, TilePlan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +37,8 @@ class RestoreOptions:
     """Say what is to be done with a picture.
 
     seconds: time allowed from now on. formats: those that will do, best first; the first that can hold the picture is
-    taken. output "residual" asks for what was removed instead of the restored picture.
+    taken. output "residual" asks for what was removed instead of the restored picture. scale, strength: as for
+    `model.inference.scales.restoration`.
     """
 
     task: str
@@ -46,6 +48,8 @@ class RestoreOptions:
     metadata: Literal["keep", "strip"] = "keep"
     output: Literal["restored", "residual"] = "restored"
     damaged: Literal["refuse", "accept"] = "refuse"
+    scale: Scale = "auto"
+    strength: float = 1.0
 
 
 @dataclass
@@ -56,7 +60,20 @@ class RestoreTrace:
     height: int = 0
     job: TileJob | None = None
     tiles: int = 0
+    tiles_before: int = 0
+    scales: tuple[float, ...] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tiles_done(self) -> int:
+        """Count the tiles that are done, those of earlier passes among them."""
+        return self.tiles_before + (self.job.tiles_done if self.job else 0)
+
+    def begin(self, job: TileJob, later: int) -> None:
+        """Go on with the next job, which at most `later` tiles may follow."""
+        self.tiles_before = self.tiles_done
+        self.job = job
+        self.tiles = self.tiles_before + job.tiles_total + later
 
     @contextmanager
     def at(self, station: str) -> Iterator[None]:
@@ -112,36 +129,76 @@ class Pipeline:
             header = probe(body, self._limits)
             choose_format(header, options.formats)
             trace.width, trace.height = header.width, header.height
-            plan = TilePlan(header.height, header.width, *self._tiles[options.task])
-            trace.tiles = len(plan)
+            most = most_tiles(header.height, header.width, self._plan(options.task), options.task, options.scale)
+            trace.tiles = most
         with ExitStack() as place:
             with trace.at("admit"):
-                ticket = place.enter_context(self._admission.admit(len(plan), header.pixels, deadline))
-            with trace.at("decode"):
-                picture = await self._in_codec_thread(decode, body, header, options.damaged)
-                format = choose_format(picture, options.formats)
+                ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline))
+            passes = Passes(self._plan(options.task), options, trace)
+            work = await self._in_codec_thread(passes.begin, body, header)
             del body  # as large as two thirds of the picture if it was a PNG
-            job = trace.job = TileJob(options.task, picture.rgb, plan, deadline)
-            ticket.follow(job)
-            try:
-                with trace.at("queue"):
-                    await self._engine.run(job)  # cut, device and the adding of tiles happen on the way
-            finally:
-                trace.seconds |= job.seconds
-                trace.seconds["queue"] = max(trace.seconds["queue"] - sum(job.seconds.values()), 0.0)
-            return await self._in_codec_thread(finish, picture, job, options, format, trace)
+            while isinstance(work, Work):
+                job = TileJob(options.task, work.image, work.plan, deadline)
+                trace.begin(job, work.later)
+                ticket.follow(job, work.later)
+                await self._run(job, trace)
+                work = await self._in_codec_thread(passes.go_on, job)
+            return work
+
+    async def _run(self, job: TileJob, trace: RestoreTrace) -> None:
+        """Have a job done; cut, device and the adding of tiles happen on the way."""
+        start = time.perf_counter()
+        try:
+            await self._engine.run(job)
+        finally:
+            waited = time.perf_counter() - start - sum(job.seconds.values())
+            for station, seconds in {"queue": max(waited, 0.0), **job.seconds}.items():
+                trace.seconds[station] = trace.seconds.get(station, 0.0) + seconds
+
+    def _plan(self, task: str) -> Plan:
+        laid = self._tiles[task]
+        return lambda height, width: TilePlan(height, width, *laid)
 
     async def _in_codec_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._codecs, partial(function, *arguments, **named))
 
 
-def finish(picture: Picture, job: TileJob, options: RestoreOptions, format: str, trace: RestoreTrace) -> Restored:
-    """Make the answer out of a finished job, in one go: waking a thread takes longer than stitching a small picture."""
-    with trace.at("stitch"):
-        restored = job.stitch()
-    with trace.at("encode"):
-        data = encode(picture, restored, format, options.quality, options.metadata, options.output)
-    return Restored(data, format, *change(picture.rgb, restored), picture.warnings)
+class Passes:
+    """Lead one picture from its bytes through all its passes to the answer; its methods run in codec threads.
+
+    What lies between two jobs is done in one go: waking a thread takes longer than stitching a small picture.
+    """
+
+    def __init__(self, plan: Plan, options: RestoreOptions, trace: RestoreTrace) -> None:
+        self._plan, self._options, self._trace = plan, options, trace
+
+    def begin(self, body: bytes, header: Probe) -> "Work | Restored":
+        """Decode the picture; return what is to be done first."""
+        options, trace = self._options, self._trace
+        with trace.at("decode"):
+            self._picture = decode(body, header, options.damaged)
+            self._format = choose_format(self._picture, options.formats)
+        self._course = restoration(
+            self._picture.rgb, self._plan, options.task, options.scale, options.strength, trace.at
+        )
+        return self._advance(None)
+
+    def go_on(self, job: TileJob) -> "Work | Restored":
+        """Take a finished job's image; return what is to be done next, or the answer."""
+        with self._trace.at("stitch"):
+            image = job.stitch()
+        return self._advance(image)
+
+    def _advance(self, image: Pixels | None) -> "Work | Restored":
+        try:
+            return self._course.send(image)
+        except StopIteration as end:
+            restored, self._trace.scales = end.value.image, end.value.scales
+        picture, options, trace = self._picture, self._options, self._trace
+        trace.tiles = trace.tiles_done
+        with trace.at("encode"):
+            data = encode(picture, restored, self._format, options.quality, options.metadata, options.output)
+        return Restored(data, self._format, *change(picture.rgb, restored), picture.warnings)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:

@@ -10,6 +10,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def main() -> None:
         for spec, _ in sets(entry.task):
             if not options.only or any(word in spec.name for word in options.only):
                 pairs = build_validation(spec, options.data)
-                scores[spec.name] = figures(evaluate(restorer.restore, pairs, restorer.plan))
+                scores[spec.name] = figures(evaluate(partial(restorer.restore, scale=1.0), pairs, restorer.plan))
                 print(spec.name, scores[spec.name], file=sys.stderr)  # noqa: T201 - a command's progress
         if options.ship:
             ship(entry.name, small, scores, options.recipe, options.revision)

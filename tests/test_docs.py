@@ -14,7 +14,7 @@ from tests.e2e.server import run_server
 from tests.pictures import drawn, encoded
 
 ROOT = Path(__file__).parent.parent
-SENTENCE = "bytes → probe → admit → decode → cut → queue → device → stitch → encode → bytes"
+SENTENCE = "bytes → probe → admit → decode → survey → queue → cut → device → stitch → merge → encode → bytes"
 README = (ROOT / "README.md").read_text()
 
 

@@ -103,6 +103,7 @@ PICTURE_OUT: dict[int | str, dict[str, Any]] = {
                 ("X-DMSR-Weights", "Name and short sha256 of the weights: `derain-w16d4; sha256=58fa1086cf63`."),
                 ("X-DMSR-Warning", "What was missing or could not be kept; absent if nothing."),
                 ("Content-Disposition", "A name for the file, made from the upload's."),
+                ("X-DMSR-Scale", "The scales it was restored at: `1`, or `0.5, 0.125`; `none`: no rain was found."),
                 ("X-DMSR-Change", "Mean and largest change of a value, in steps of 8 bits: `mean=3.207, max=121`."),
             )
         },

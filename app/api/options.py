@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from app.errors import InvalidParameter, NotAcceptable
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import RestoreOptions
+from model.inference.scales import LARGEST_STRENGTH, SMALLEST
 
 _QUALITY_VALUE = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "pjpeg": "jpeg", "tif": "tiff", "x-png": "png"}
@@ -50,6 +51,14 @@ class Parameters(BaseModel):
         BeforeValidator(_small),
         Field(description="`keep` EXIF but for position, maker notes and thumbnail, or `strip` it all."),
     ] = "keep"
+    scale: Annotated[
+        Annotated[float, Field(ge=SMALLEST, le=1)] | Literal["auto"],
+        BeforeValidator(_small),
+        Field(description="At which part of its size the picture is restored; `auto` finds where its rain is."),
+    ] = "auto"
+    strength: Annotated[
+        float, Field(ge=0, le=LARGEST_STRENGTH, description="How much of the difference is applied; 1 is all of it.")
+    ] = 1.0
     output: Annotated[
         Literal["restored", "residual"],
         BeforeValidator(_small),
@@ -84,7 +93,17 @@ class Parameters(BaseModel):
     def restore_options(self, task: str, seconds: float, accept: str) -> RestoreOptions:
         """Join the parameters with what the headers say; raises NotAcceptable."""
         formats = (self.format,) if self.format else negotiate(accept)
-        return RestoreOptions(task, seconds, formats, self.quality, self.metadata, self.output, self.damaged)
+        return RestoreOptions(
+            task,
+            seconds,
+            formats,
+            self.quality,
+            self.metadata,
+            self.output,
+            self.damaged,
+            scale=self.scale,
+            strength=self.strength,
+        )
 
 
 def negotiate(accept: str) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ from app.pipeline import RestoreTrace
 
 
 class Progress(BaseModel):
-    """Count the tiles of a request; tiles_total is 0 until its header has been read."""
+    """Count the tiles of a request; tiles_total is 0 until its header has been read, and falls as it proves too many.
+
+    At first it is the most that a picture of this size can need; the survey mostly finds that far fewer do.
+    """
 
     tiles_done: int = Field(ge=0, examples=[12])
     tiles_total: int = Field(ge=0, examples=[88])
@@ -39,7 +42,7 @@ class Running:
         trace = self._traces.get(request_id)
         if trace is None:
             raise NotFound("No request of this id is under way: it has ended, or has not begun.")
-        return Progress(tiles_done=trace.job.tiles_done if trace.job else 0, tiles_total=trace.tiles)
+        return Progress(tiles_done=trace.tiles_done, tiles_total=trace.tiles)
 
 
 def router(running: Running) -> APIRouter:

@@ -22,6 +22,7 @@ from app.pipeline import Pipeline, Restored, RestoreTrace
 from app.settings import QueueSettings
 from app.telemetry.metrics import STAGES
 from model.checkpoints.checkpoint import TASKS
+from model.inference.scales import name_scales
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ def _report(trace: RestoreTrace, restored: Restored) -> dict[str, str]:
     stages = [f"{stage};dur={1000 * trace.seconds[stage]:.1f}" for stage in STAGES if stage in trace.seconds]
     report = {
         "Server-Timing": ", ".join(stages),
+        "X-DMSR-Scale": name_scales(trace.scales or ()),
         "X-DMSR-Change": f"mean={restored.mean_change}, max={restored.max_change}",
     }
     return report | ({"X-DMSR-Warning": " ".join(restored.warnings)} if restored.warnings else {})

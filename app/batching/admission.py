@@ -19,20 +19,21 @@ MIN_RETRY_SECONDS = 1
 
 @dataclass(eq=False)
 class Ticket:
-    """Stand for admitted work, of which less is left as the tiles of its job are done."""
+    """Stand for admitted work, of which less is left as the tiles of its jobs are done, one job after the other."""
 
     tiles: int
     pixels: int
     job: TileJob | None = None
+    later: int = 0
 
-    def follow(self, job: TileJob) -> None:
-        """Count down with a job."""
-        self.job = job
+    def follow(self, job: TileJob, later: int = 0) -> None:
+        """Count down with a job; later: the most tiles that may follow it."""
+        self.job, self.later = job, later
 
     @property
     def tiles_left(self) -> int:
         """Count the tiles not yet done."""
-        return self.tiles if self.job is None else self.job.tiles_left
+        return self.tiles if self.job is None else self.job.tiles_left + self.later
 
 
 class Admission:

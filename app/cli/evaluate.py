@@ -1,17 +1,20 @@
 """`dmsr evaluate`: pairs in, PSNR and SSIM out, as MATLAB computes them."""
 
 import json as jsonlib
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.failure import fail
-from app.cli.restorer import load_restorer
+from app.cli.restorer import load_restorer, parse_scale
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from model.evaluation.enlarged import Enlarged
     from model.evaluation.protocol import Report, Score
     from model.evaluation.stability import Stability
     from model.inference.restorer import Restorer
@@ -33,35 +36,78 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
+    scale: Annotated[
+        str, typer.Option(help="auto, or at which part of its size a picture is restored: 0.0625 to 1.")
+    ] = "auto",
+    strength: Annotated[float, typer.Option(help="How much of the difference is applied: 0 to 1.5.")] = 1.0,
+    enlarge: Annotated[
+        str, typer.Option(help="Factors such as 1,2,4: a table of the pairs enlarged by each, inputs as JPEG 95.")
+    ] = "",
 ) -> None:
     """Score weights on pairs: PSNR and SSIM on Y and PSNR on RGB, the input's beside the output's.
 
-    The last column tells by how many of 255 levels the brightness step between tiles grew in flat regions.
+    The tile step tells by how many of 255 levels the brightness step between tiles grew in flat regions.
     """
     from rich.console import Console
     from rich.progress import track
 
     from model.data.datasets import DatasetError, load_pairs
+    from model.evaluation.enlarged import measure_enlarged
     from model.evaluation.metrics import SSIM_SIDE
     from model.evaluation.protocol import evaluate as score
     from model.inference.contract import NonFiniteTiles
 
     errors = Console(stderr=True)
+    at = parse_scale(scale, strength, tiling)
+    factors = _factors(enlarge)
     restorer = load_restorer(task, weights, device, tiling, precision)
     if suite:
         _judge(restorer, pairs, json, errors)
         return
+    restore = partial(restorer.restore, scale=at, strength=strength)
     try:
         loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
-        tracked = track(loaded, "Scoring", console=errors, disable=not errors.is_terminal)
-        report = score(restorer.restore, tracked, restorer.plan)
+        if factors:
+            outcome = partial(restorer.outcome, scale=at, strength=strength)
+            rows = [measure_enlarged(outcome, loaded, factor) for factor in track(factors, "Scoring", console=errors)]
+        else:
+            tracked = track(loaded, "Scoring", console=errors, disable=not errors.is_terminal)
+            report = score(restore, tracked, restorer.plan)
     except (DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:
         fail(str(error), code=1)
-    _print(report)
+    if factors:
+        _print_enlarged(rows)
+    else:
+        _print(report)
     if json is not None:
-        json.write_text(jsonlib.dumps(report.to_table(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        figures = [asdict(row) for row in rows] if factors else report.to_table()
+        json.write_text(jsonlib.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _factors(text: str) -> list[float]:
+    try:
+        factors = [float(factor) for factor in text.split(",") if factor]
+    except ValueError:
+        factors = [0.0]
+    if not all(1 <= factor <= 16 for factor in factors):
+        fail(f"--enlarge {text}: it takes numbers from 1 to 16 with commas between, such as 1,2,4")
+    return factors
+
+
+def _print_enlarged(rows: "list[Enlarged]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("enlarged", "PSNR-Y", "input", "gain", "least gain", "scales", "seconds")
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        decibels = (f"{row.psnr_y:.2f}", f"{row.input_psnr_y:.2f}", f"{row.gain:+.2f}", f"{row.least_gain:+.2f}")
+        scales = ", ".join(f"{count}× {scale}" for scale, count in row.scales.items())
+        table.add_row(f"×{row.factor:g}", *decibels, scales, f"{row.seconds:.0f}")
+    Console().print(table)
 
 
 def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console") -> None:
@@ -75,7 +121,7 @@ def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console
     task = restorer.runner.info.task
     try:
         suite = track(build_suite(data, task), "Judging", console=errors, disable=not errors.is_terminal)
-        verdicts = judge(restorer.restore, suite, restorer.plan, CEILINGS[task])
+        verdicts = judge(partial(restorer.restore, scale=1.0), suite, restorer.plan, CEILINGS[task])
     except (DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:

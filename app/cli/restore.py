@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.failure import fail
-from app.cli.restorer import load_restorer
+from app.cli.restorer import load_restorer, parse_scale
 from app.cli.targets import READ, STREAM, WRITTEN, Plan, TargetError, listed, plan, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from model.inference.restorer import Restorer
+    from model.inference.scales import Scale
 
 
 class Task(StrEnum):
@@ -69,13 +70,15 @@ class Damaged(StrEnum):
 
 @dataclass(frozen=True)
 class Writing:
-    """Say how results are written."""
+    """Say how pictures are restored and results written."""
 
     format: str | None = None
     quality: int | None = None
     metadata: str = "keep"
     damaged: str = "refuse"
     overwrite: bool = False
+    scale: "Scale" = "auto"
+    strength: float = 1.0
 
 
 @dataclass
@@ -113,6 +116,10 @@ def restore(
     precision: Annotated[Precision, typer.Option(help="auto: the device's fast one.")] = Precision.auto,
     weights: Annotated[Path | None, typer.Option(help="Weights file; default: the manifest's choice.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    scale: Annotated[
+        str, typer.Option(help="auto, or at which part of its size a picture is restored: 0.0625 to 1.")
+    ] = "auto",
+    strength: Annotated[float, typer.Option(help="How much of the difference is applied: 0 to 1.5.")] = 1.0,
 ) -> None:
     """Restore pictures; the suffix of --out is the format.
 
@@ -133,7 +140,8 @@ def restore(
     if out == STREAM and sys.stdout.isatty():
         fail("stdout is a terminal; send it into a file or give --out a name")
     tally = Tally()
-    writing = Writing(name, quality, metadata.value, damaged.value, overwrite)
+    at = parse_scale(scale, strength, tiling)
+    writing = Writing(name, quality, metadata.value, damaged.value, overwrite, at, strength)
     try:
         if todo.pairs:
             _restore_all(
@@ -201,7 +209,8 @@ def _restore_one(
     header = probe(data, ImageLimits(max_pixels=2**40, max_side=2**31))
     check_format(header, format)
     picture = decode(data, header, writing.damaged)
-    result = encode(picture, restorer.restore(picture.rgb, report), format, writing.quality, writing.metadata)
+    restored = restorer.restore(picture.rgb, report, scale=writing.scale, strength=writing.strength)
+    result = encode(picture, restored, format, writing.quality, writing.metadata)
     if target == STREAM:
         sys.stdout.buffer.write(result)
         sys.stdout.buffer.flush()

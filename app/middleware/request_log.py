@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.metrics import Metrics
 from model.checkpoints.checkpoint import TASKS
+from model.inference.scales import name_scales
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Version, trace, parent, flags; versions above 00 may add more. All zeros and version ff are invalid.
@@ -81,6 +82,9 @@ class RequestLog:
             stages = trace.seconds if trace else {}
             refusal, tiles = failure.refusal if failure else None, trace.tiles if trace else 0
             self.metrics.request_ended(task, outcome, answer_seconds, stages, refusal, tiles)
+            if outcome == "ok" and trace and trace.scales is not None:
+                self.metrics.picture_restored(task, trace.scales)
+                details["scale"] = name_scales(trace.scales)
         if trace:
             details["size"] = f"{trace.width}x{trace.height}"
             details["tiles"] = trace.tiles

@@ -5,6 +5,7 @@ asked for at each scrape, through functions that `app.main` sets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import log2
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,7 +27,8 @@ from model.inference.contract import Runner
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-STAGES = ("probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode")
+STAGES = ("probe", "admit", "decode", "survey", "queue", "cut", "device", "stitch", "merge", "encode")
+SCALES = ("1", "1/2", "1/4", "1/8", "1/16", "none")
 TILE_RESULTS = ("done", "cancelled", "expired", "failed")
 
 # From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
@@ -71,6 +73,12 @@ class Metrics:
         )
         self.batch_tiles = Histogram(
             "dmsr_batch_tiles", "Tiles in one batch.", ["task"], buckets=_BATCHES, registry=registry
+        )
+        self.scales = Counter(
+            "dmsr_scales",
+            "Passes by their scale; none: a picture without rain had no pass.",
+            ["task", "scale"],
+            registry=registry,
         )
         self.batch_duration = Histogram(
             "dmsr_batch_duration_seconds",
@@ -121,6 +129,8 @@ class Metrics:
                 self.stage_duration.labels(task, stage)
             for reason in refusal_reasons():
                 self.refusals.labels(task, reason)
+            for scale in SCALES:
+                self.scales.labels(task, scale)
             for result in TILE_RESULTS:
                 self.tiles.labels(task, result)
             for size in ("unknown", *dict(SIZES)):
@@ -146,6 +156,11 @@ class Metrics:
             self.stage_duration.labels(task, stage).observe(spent)
         if refusal:
             self.refusals.labels(task, refusal).inc()
+
+    def picture_restored(self, task: str, scales: Iterable[float]) -> None:
+        """Count the scales a picture was restored at, each as the nearest of SCALES."""
+        for name in [nearest_scale(scale) for scale in scales] or ["none"]:
+            self.scales.labels(task, name).inc()
 
     def render(self) -> bytes:
         """Return the text Prometheus scrapes."""
@@ -200,6 +215,11 @@ class _Runners(Collector):
 def size_of(tiles: int) -> str:
     """Name the size of a picture of so many tiles: the first of SIZES that holds it, "unknown" for 0."""
     return next(name for name, most in SIZES if tiles <= most) if tiles else "unknown"
+
+
+def nearest_scale(scale: float) -> str:
+    """Name the nearest power of two, by its ratio."""
+    return SCALES[round(-log2(scale))]
 
 
 def outcomes() -> tuple[str, ...]:

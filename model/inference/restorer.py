@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from model.inference.runner import TileRunner
+from model.inference.scales import Outcome, Scale, check_scale, restoration
 from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
 
 TILINGS = ("blend", "reference")
@@ -54,24 +55,57 @@ class Restorer:
         info = self.runner.info
         return TilePlan(height, width, info.tile, info.overlap, info.overview)
 
-    def restore(self, rgb: ArrayLike, progress: Callable[[int, int], None] | None = None) -> Pixels:
+    def restore(
+        self,
+        rgb: ArrayLike,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        scale: Scale = "auto",
+        strength: float = 1.0,
+    ) -> Pixels:
         """Restore an RGB picture of any size from 1×1 up: an array, uint8 (H, W, 3), or a PIL image of mode RGB.
 
-        Returns an array of that shape. progress is called with tiles done and tiles in all after each batch. Raises
-        ValueError for another array, NonFiniteTiles if the network fails on the picture.
+        scale: the part of its size at which the picture is restored, 1/16 to 1; "auto" finds where the rain is.
+            Tiling "reference" takes no other than 1. strength: how much of the difference is added, 0 to 1.5.
+        progress is called with tiles done and tiles in all after each batch; the latter may fall on the way. Returns an
+        array of the picture's shape. Raises ValueError for another array, scale or strength, NonFiniteTiles if the
+        network fails on the picture.
         """
+        return self.outcome(rgb, progress, scale=scale, strength=strength).image
+
+    def outcome(
+        self,
+        rgb: ArrayLike,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        scale: Scale = "auto",
+        strength: float = 1.0,
+    ) -> Outcome:
+        """Restore as `restore` does, and tell the scales as well."""
         rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"the picture is {rgb.dtype} {rgb.shape}; it must be uint8 of shape (height, width, 3)")
-        plan = self.plan(*rgb.shape[:2])
-        stitcher = Stitcher(plan)
-        done = 0
-        while done < len(plan):
-            batch = range(done, min(done + self.runner.max_tiles, len(plan)))
-            tiles = self.runner.run(np.stack([cut(rgb, plan, index) for index in batch]))
-            for index, tile in zip(batch, tiles, strict=True):
-                stitcher.add(index, tile)
-            done = batch.stop
-            if progress is not None:
-                progress(done, len(plan))
-        return stitcher.image()
+        check_scale(scale, strength)
+        if self.tiling == "reference":
+            if scale not in ("auto", 1):
+                raise ValueError(f"scale is {scale:g}; the tiling reference is the authors' protocol, whose scale is 1")
+            scale = 1.0
+        course = restoration(rgb, self.plan, self.runner.task, scale, strength)
+        restored, done = None, 0
+        while True:
+            try:
+                work = course.send(restored)
+            except StopIteration as end:
+                if progress is not None:
+                    progress(done, done)
+                return end.value
+            stitcher, total, most = Stitcher(work.plan), len(work.plan), self.runner.max_tiles
+            for start in range(0, total, most):
+                batch = range(start, min(start + most, total))
+                tiles = self.runner.run(np.stack([cut(work.image, work.plan, index) for index in batch]))
+                for index, tile in zip(batch, tiles, strict=True):
+                    stitcher.add(index, tile)
+                if progress is not None:
+                    progress(done + batch.stop, done + total + work.later)
+            done += total
+            restored = stitcher.image()

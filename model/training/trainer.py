@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -181,7 +182,8 @@ class Trainer:
         """Score the averaged weights on every validation set and write them as latest and, if they are, as best."""
         network, info = self.averaged(), self._info({})
         restorer = Restorer(TileRunner(network, info, str(self.device), "auto" if self.precision == "bf16" else "fp32"))
-        reports = {name: evaluate(restorer.restore, pairs, restorer.plan) for name, pairs in self.validations.items()}
+        at_full_size = partial(restorer.restore, scale=1.0)  # the network is to be judged, not the survey
+        reports = {name: evaluate(at_full_size, pairs, restorer.plan) for name, pairs in self.validations.items()}
         scores = {name: round(report.mean.psnr_y, 3) for name, report in reports.items()}
         info = self._info(scores)
         save_checkpoint(self.folder / "latest.safetensors", network.state_dict(), info)

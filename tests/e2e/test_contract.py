@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_the_headers_tell_what_was_done(client):
     assert float(found[1]) == pytest.approx(change.mean(), abs=0.001)
     assert int(found[2]) == change.max()
     stages = re.findall(r"(\w+);dur=[\d.]+", answer.headers["server-timing"])
-    assert stages == ["probe", "admit", "decode", "cut", "queue", "device", "stitch", "encode"]
+    assert stages == ["probe", "admit", "decode", "survey", "queue", "cut", "device", "stitch", "merge", "encode"]
     card = client.get("/models").json()[0]
     assert answer.headers["x-dmsr-weights"] == f"{card['weights']}; sha256={card['sha256'][:12]}"
 
@@ -189,3 +190,61 @@ def test_the_document_describes_every_route_and_no_cdn_is_asked(client):
     names = [operation["operationId"] for operation in operations]
     assert names == ["derain", "dehaze", "progress", "models", "livez", "readyz", "scrape"]
     assert all("example" in parameter for operation in operations for parameter in operation.get("parameters", []))
+
+
+LARGE = drawn(300, 330)
+
+
+def test_a_given_scale_is_used_and_told(client):
+    """72 tiles at full size; at 0.25 the whole picture is four."""
+    answer = post(client, "?scale=0.25", encoded(LARGE))
+    assert answer.headers["x-dmsr-scale"] == "0.25"
+    assert decoded(answer.content).shape == LARGE.shape
+    assert post(client, "?scale=1", encoded(LARGE)).headers["x-dmsr-scale"] == "1"
+
+
+def test_the_scales_that_were_found_are_told(client):
+    """Where a network of random weights finds rain is anyone's guess; where it finds none, nothing changes."""
+    answer = post(client, "?scale=auto", encoded(LARGE))
+    scales = answer.headers["x-dmsr-scale"]
+    if scales == "none":
+        assert np.array_equal(decoded(answer.content), LARGE)
+    else:
+        assert all(1 / 16 <= float(scale) <= 1 for scale in scales.split(", "))
+
+
+def test_strength_scales_the_change(client):
+    whole, half, none = (
+        decoded(post(client, f"?scale=1&strength={strength}").content).astype(int) - PHOTO for strength in (1, 0.5, 0)
+    )
+    assert not none.any()
+    assert whole.any()
+    assert np.abs(half - whole / 2).max() <= 1
+
+
+def test_sixteen_bits_keep_their_depth_at_any_scale(client):
+    """Where the difference is one step of 8 bits, all lower bits stay as they were."""
+    from PIL import Image
+
+    deep = np.random.default_rng(0).integers(3000, 60000, (130, 150), np.uint16)
+    answer = post(client, "?scale=0.5", encoded(deep))
+    restored = np.asarray(Image.open(BytesIO(answer.content))).astype(int)
+    inside = (restored > 0) & (restored < 65535)  # elsewhere black or white was reached
+    assert ((restored - deep)[inside] % 257 == 0).all()
+    assert (restored % 257 != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("scale=2", "scale"),
+        ("scale=0.01", "scale"),
+        ("scale=half", "scale"),
+        ("strength=2", "strength"),
+        ("strength=-1", "strength"),
+    ],
+)
+def test_a_scale_or_strength_that_cannot_be_is_named(client, query, parameter):
+    answer = client.post(f"/derain?{query}", content=encoded(PHOTO))
+    assert answer.status_code == 422
+    assert parameter in answer.json()["parameter"]

@@ -3,6 +3,8 @@ import pytest
 from app.batching.admission import Admission
 from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
 from app.settings import QueueSettings
+from tests.app.batching.fakes import job as make_job
+from tests.app.batching.fakes import run
 
 INF = float("inf")
 
@@ -122,3 +124,22 @@ def test_draining_refuses_everybody():
     world.admission.draining = True
     with pytest.raises(Draining), world.admit(1):
         pass
+
+
+def test_a_ticket_counts_down_over_several_jobs_and_gives_back_what_is_saved():
+    """20 tiles were promised; the first job has 4 and says that 10 at most follow, the second has 6 and is the last."""
+
+    async def scenario():
+        world = World()
+        with world.admit(20) as ticket:
+            first, second = make_job(4), make_job(6)
+            ticket.follow(first, 10)
+            assert world.admission.tiles == 14
+            first.tiles_done = 4
+            assert world.admission.tiles == 10
+            ticket.follow(second)
+            assert world.admission.tiles == 6
+            second.tiles_done = 6
+            assert world.admission.tiles == 0
+
+    run(scenario)

@@ -85,3 +85,28 @@ def test_a_suite_without_photos_is_told(dmsr, tiny_weights, tmp_path):
     result = dmsr(tmp_path, "--suite", "--weights", tiny_weights)
     assert result.exit_code == 2
     assert "Kodak24" in result.output
+
+
+def test_enlarged_pairs_make_a_table(dmsr, pairs, tiny_weights, tmp_path):
+    result = dmsr(pairs, "--weights", tiny_weights, "--enlarge", "1,2", "--json", tmp_path / "table.json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "table.json").read_text())
+    assert [row["factor"] for row in rows] == [1, 2]
+    assert "×2" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--scale", "2"], "--scale 2"),
+        (["--scale", "half"], "--scale half"),
+        (["--strength", "9"], "--strength 9"),
+        (["--scale", "0.5", "--tiling", "reference"], "--tiling reference"),
+        (["--enlarge", "0.5"], "--enlarge 0.5"),
+        (["--enlarge", "big"], "--enlarge big"),
+    ],
+)
+def test_options_that_cannot_be_are_named(dmsr, pairs, tiny_weights, words, named):
+    result = dmsr(pairs, "--weights", tiny_weights, *words)
+    assert result.exit_code == 2
+    assert named in result.output

@@ -194,3 +194,10 @@ def test_one_picture_is_one_line_and_many_are_a_count(dmsr, photo, tmp_path):
     assert f"{photo} → {tmp_path / 'out.png'}: 0.01 megapixels in " in one.output
     many = dmsr(photo, tmp_path / "absent.png", "-o", tmp_path / "out")
     assert "restored 1, failed 1" in many.output
+
+
+def test_scale_and_strength_reach_the_restorer(dmsr, photo, tmp_path, tiny_weights):
+    ended = dmsr(photo, "-o", tmp_path / "out.png", "--scale", "0.5", "--strength", "0.5")
+    assert ended.exit_code == 0, ended.output
+    restored = np.asarray(Image.open(tmp_path / "out.png"))
+    assert np.array_equal(restored, Restorer.load(tiny_weights).restore(drawn(90, 130), scale=0.5, strength=0.5))

@@ -147,3 +147,20 @@ def test_the_largest_batch_is_not_all_that_the_device_takes_at_a_time():
     metrics.watch_runners([runner(device="cpu", max_tiles=7, batch_tiles=1)])
     labels = {"task": "derain", "device": "cpu"}
     assert metrics.registry.get_sample_value("dmsr_batch_tiles_limit", labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("scales", "counted"),
+    [((1.0,), ["1"]), ((0.6, 0.09), ["1/2", "1/8"]), ((0.0625,), ["1/16"]), ((), ["none"])],
+)
+def test_scales_are_counted_to_the_nearest_octave(scales, counted):
+    metrics = Metrics(["derain"])
+    metrics.picture_restored("derain", scales)
+    found = {
+        sample.labels["scale"]: sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name == "dmsr_scales_total"
+    }
+    assert sorted(name for name, value in found.items() if value) == sorted(counted)
+    assert len(found) == 6

@@ -36,9 +36,12 @@ def test_a_pil_image_is_as_good_as_an_array(restorer):
 
 def test_progress_counts_tiles_to_the_end(restorer):
     seen = []
-    restorer.restore(np.zeros((150, 150, 3), np.uint8), lambda done, total: seen.append((done, total)))
+    black = np.zeros((150, 150, 3), np.uint8)
+    restorer.restore(black, lambda done, total: seen.append((done, total)), scale=1)
     assert seen[-1] == (9, 9)
     assert seen == sorted(seen)
+    restorer.restore(black, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (10, 10)  # a window of the picture at half its size shows no rain either
 
 
 @pytest.mark.parametrize("array", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3))])
@@ -66,3 +69,29 @@ def test_an_unknown_tiling_is_named(tiny_weights):
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(WeightsError, match=r"none\.safetensors"):
         Restorer.load(tmp_path / "none.safetensors")
+
+
+def test_the_reference_protocol_is_always_scale_one(tiny_weights):
+    restorer = Restorer.load(tiny_weights, device="cpu", tiling="reference")
+    image = np.random.default_rng(0).integers(0, 256, (300, 310, 3), np.uint8)
+    outcome = restorer.outcome(image)
+    assert outcome.scales == (1,)
+    assert np.array_equal(outcome.image, restorer.restore(image, scale=1))
+    with pytest.raises(ValueError, match=r"scale is 0\.5"):
+        restorer.restore(image, scale=0.5)
+
+
+def test_a_scale_and_a_strength_that_cannot_be_are_named(restorer):
+    image = np.zeros((70, 70, 3), np.uint8)
+    with pytest.raises(ValueError, match="scale is 3"):
+        restorer.restore(image, scale=3)
+    with pytest.raises(ValueError, match="strength is 2"):
+        restorer.restore(image, strength=2)
+
+
+def test_a_given_scale_is_told(restorer):
+    image = np.random.default_rng(0).integers(0, 256, (300, 310, 3), np.uint8)
+    seen = []
+    outcome = restorer.outcome(image, lambda done, total: seen.append((done, total)), scale=0.25, strength=0.5)
+    assert (outcome.scales, str(outcome)) == ((0.25,), "0.25")
+    assert seen[-1] == (4, 4)
