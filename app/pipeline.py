@@ -191,7 +191,7 @@ class Passes:
 
     def _advance(self, image: Pixels | None) -> "Work | Restored":
         try:
-            return self._course.send(image)
+            return next(self._course) if image is None else self._course.send(image)
         except StopIteration as end:
             restored, self._trace.scales = end.value.image, end.value.scales
         picture, options, trace = self._picture, self._options, self._trace

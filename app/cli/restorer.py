@@ -15,7 +15,7 @@ def parse_scale(text: str, strength: float, tiling: str = "blend") -> "Scale":
     from model.inference.scales import check_scale
 
     try:
-        scale = text if text == "auto" else float(text)
+        scale: Scale = "auto" if text == "auto" else float(text)
         check_scale(scale, strength)
     except ValueError:
         fail(f"--scale {text} --strength {strength:g}: a scale is auto or from 0.0625 to 1, a strength from 0 to 1.5")

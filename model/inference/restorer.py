@@ -91,14 +91,16 @@ class Restorer:
                 raise ValueError(f"scale is {scale:g}; the tiling reference is the authors' protocol, whose scale is 1")
             scale = 1.0
         course = restoration(rgb, self.plan, self.runner.task, scale, strength)
-        restored, done = None, 0
+        restored: Pixels | None = None
+        done = 0
         while True:
             try:
-                work = course.send(restored)
+                work = next(course) if restored is None else course.send(restored)
             except StopIteration as end:
                 if progress is not None:
                     progress(done, done)
-                return end.value
+                outcome: Outcome = end.value
+                return outcome
             stitcher, total, most = Stitcher(work.plan), len(work.plan), self.runner.max_tiles
             for start in range(0, total, most):
                 batch = range(start, min(start + most, total))

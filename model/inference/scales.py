@@ -186,10 +186,11 @@ def restoration(
     check_scale(scale, strength)
     if not strength:
         return Outcome(rgb, ())
+    height, width = rgb.shape[:2]
     if scale == "auto" and task != "dehaze":
-        image, scales = yield from _RainCourse(*rgb.shape[:2], plan, at).run(rgb)
+        image, scales = yield from _RainCourse(height, width, plan, at).run(rgb)
     else:
-        reduction = haze_reduction(*rgb.shape[:2]) if scale == "auto" else 1 / scale
+        reduction = haze_reduction(height, width) if scale == "auto" else 1 / scale
         image, scales = (yield from _pass(rgb, plan, task, reduction, 0, at)), (1 / reduction,)
     with at("merge"):
         return Outcome(_strengthened(rgb, image, strength), scales)
@@ -347,7 +348,7 @@ def _pass(
     rgb: Pixels, plan: Plan, task: str, reduction: float, later: int, at: Clock
 ) -> Generator[Work, Pixels, Pixels]:
     """Restore a picture made smaller, and carry what changed into the full one."""
-    height, width = _reduced(*rgb.shape[:2], reduction)
+    height, width = _reduced(rgb.shape[0], rgb.shape[1], reduction)
     if (height, width) == rgb.shape[:2]:
         return (yield Work(rgb, plan(height, width), later))
     with at("survey"):
@@ -381,14 +382,15 @@ def carry_haze(rgb: Pixels, small: Pixels, restored: Pixels) -> Pixels:
         before, after = (image[..., channel].astype(np.float32) for image in (small, restored))
         mean_before, mean_after = _box_mean(before, radius), _box_mean(after, radius)
         variance = _box_mean(before * before, radius) - mean_before**2
-        slope = (_box_mean(before * after, radius) - mean_before * mean_after + noise) / (variance + noise)
+        steepness = (_box_mean(before * after, radius) - mean_before * mean_after + noise) / (variance + noise)
+        slope = steepness.astype(np.float32)
         slopes.append(Image.fromarray(_box_mean(slope, radius)))
         offsets.append(Image.fromarray(_box_mean(mean_after - slope * mean_before, radius)))
     full = np.empty_like(rgb)
     for rows, size, box in _bands(rgb.shape, small.shape):
-        for channel, (slope, offset) in enumerate(zip(slopes, offsets, strict=True)):
-            band = rgb[rows, :, channel] * np.asarray(slope.resize(size, Image.Resampling.BILINEAR, box))
-            band += np.asarray(offset.resize(size, Image.Resampling.BILINEAR, box))
+        for channel, (steep, level) in enumerate(zip(slopes, offsets, strict=True)):
+            band = rgb[rows, :, channel] * np.asarray(steep.resize(size, Image.Resampling.BILINEAR, box))
+            band += np.asarray(level.resize(size, Image.Resampling.BILINEAR, box))
             full[rows, :, channel] = (band + 0.5).clip(0, 255)
     return full
 
