@@ -18,7 +18,7 @@ from tests.pictures import drawn, encoded
 async def latency(client: httpx.AsyncClient, picture: bytes) -> float:
     """Post one picture and return the seconds until its answer."""
     start = time.perf_counter()
-    (await client.post("/derain", content=picture)).raise_for_status()
+    (await client.post("/derain?scale=1", content=picture)).raise_for_status()
     return time.perf_counter() - start
 
 
@@ -30,7 +30,7 @@ async def measure(url: str, count: int, huge_size: tuple[int, int]) -> dict[str,
         await latency(client, small)
         alone = [await latency(client, small) for _ in range(count)]
         start = time.perf_counter()
-        flooding = asyncio.create_task(client.post("/derain", content=huge))
+        flooding = asyncio.create_task(client.post("/derain?scale=1", content=huge))
         while not await scrape.total(client, "dmsr_queue_tiles"):  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.05)
         flooded = []

@@ -32,7 +32,7 @@ COUNTERS = (
 PATIENCE_SECONDS = 600
 
 
-def posting(client: httpx.AsyncClient, pictures: Sequence[bytes], path: str = "/derain") -> Post:
+def posting(client: httpx.AsyncClient, pictures: Sequence[bytes], path: str = "/derain?scale=1") -> Post:
     """Return what sends picture number n, over and over again from the first."""
 
     async def post(number: int) -> int:
@@ -48,7 +48,7 @@ async def idle(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
     whole, added = [], []
     for _ in range(rounds + 1):
         start = time.perf_counter()
-        answer = await client.post("/derain", content=picture)
+        answer = await client.post("/derain?scale=1", content=picture)
         whole.append(time.perf_counter() - start)
         spent = stations(answer.raise_for_status())
         added.append(whole[-1] - sum(spent[station] for station in ("decode", "device", "encode")))

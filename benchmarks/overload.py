@@ -30,7 +30,7 @@ async def capacity(client: httpx.AsyncClient, picture: bytes, seconds: float = 8
     async def keep_posting() -> None:
         nonlocal done
         while time.perf_counter() < end:
-            (await client.post("/derain", content=picture)).raise_for_status()
+            (await client.post("/derain?scale=1", content=picture)).raise_for_status()
             done += 1
 
     start = time.perf_counter()
@@ -44,7 +44,7 @@ async def burst(client: httpx.AsyncClient, picture: bytes, count: int, rate: flo
 
     async def obedient() -> None:
         for attempt in range(1, 1000):
-            answer = await client.post("/derain", content=picture)
+            answer = await client.post("/derain?scale=1", content=picture)
             if answer.status_code == 200:
                 tries.append(attempt)
                 return
@@ -85,7 +85,8 @@ async def sustained(
     instants = poisson(10 * rate, seconds)
     before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
     computed = time.process_time()
-    answering = asyncio.create_task(open_loop(lambda _: send("POST /derain", picture), instants, PATIENCE_SECONDS))
+    posting = open_loop(lambda _: send("POST /derain?scale=1", picture), instants, PATIENCE_SECONDS)
+    answering = asyncio.create_task(posting)
     await asyncio.sleep(seconds)  # what is served after the last instant is no longer under this load
     after, elapsed = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter() - start
     computed = time.process_time() - computed

@@ -29,18 +29,19 @@ def stations(answer: httpx.Response) -> dict[str, float]:
     return {station: float(milliseconds) / 1000 for station, milliseconds in timing}
 
 
-def post(client: httpx.Client, picture: bytes) -> tuple[float, dict[str, float]]:
+def post(client: httpx.Client, picture: bytes, scale: str = "1") -> tuple[float, dict[str, float]]:
     """Post one picture; return the seconds it took in all, and at each station."""
     start = time.perf_counter()
-    answer = client.post("/derain", content=picture)
+    answer = client.post("/derain", params={"scale": scale}, content=picture)
     seconds = time.perf_counter() - start
     answer.raise_for_status()
     return seconds, stations(answer)
 
 
-def measure(client: httpx.Client, picture: bytes, tiles: int, rounds: int) -> dict[str, object]:
+def measure(client: httpx.Client, picture: bytes, tiles: int, rounds: int, scale: str = "1") -> dict[str, object]:
     """Measure one size: the round of median length counts."""
-    seconds, taken = sorted((post(client, picture) for _ in range(rounds)), key=lambda round: round[0])[rounds // 2]
+    posts = sorted((post(client, picture, scale) for _ in range(rounds)), key=lambda post: post[0])
+    seconds, taken = posts[rounds // 2]
     shares = {station: round(spent / seconds, 4) for station, spent in taken.items()}
     return {
         "tiles": tiles,
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
     parser.add_argument("--rounds", type=int, default=5, help="of pictures up to a megapixel; above it, one")
+    parser.add_argument("--scale", default="1", help="of the restoration: 1 is the most work, auto as users have it")
     options = parser.parse_args()
     info, rows = networks.describe(options.network), []
     with serving(options.network) as service, httpx.Client(base_url=service.url, timeout=3600) as client:
@@ -65,10 +67,11 @@ def main() -> None:
             tiles = len(TilePlan(height, width, info.tile, info.overlap))
             picture = encoded(drawn(height, width), "jpeg", quality=90)
             rounds = options.rounds if megapixels <= 1 else 1
-            rows.append({"megapixels": megapixels} | measure(client, picture, tiles, rounds))
+            rows.append({"megapixels": megapixels} | measure(client, picture, tiles, rounds, options.scale))
     each = [row["seconds_per_tile"] for row in rows]
     figures = {"dearest_over_cheapest_tile": round(max(each) / min(each), 3), "sizes": rows}
-    report.write(f"stages-{networks.label(options.network)}", options, figures)
+    name = f"stages-{networks.label(options.network)}"
+    report.write(name if options.scale == "1" else f"{name}-{options.scale}", options, figures)
 
 
 if __name__ == "__main__":

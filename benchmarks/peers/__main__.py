@@ -51,7 +51,7 @@ PEERS = {
     "mosec": Peer(("-m", "benchmarks.peers.with_mosec"), "/inference", False),
     "ray_serve": Peer(("-m", "benchmarks.peers.with_ray_serve"), "/", False),
 }
-OURS = Peer((), "/derain", False)
+OURS = Peer((), "/derain?scale=1", False)  # the peers restore at full size
 
 
 @contextlib.contextmanager

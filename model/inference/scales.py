@@ -46,8 +46,9 @@ _LEAST_AMOUNT = 0.15
 _FINENESS = ((0.23, 3.0), (0.37, 2.0), (0.50, 1.5), (0.71, 1.0), (0.85, 0.75), (1.08, 0.5))
 """Fineness by how many times larger than known the streaks are: medians over Rain12 enlarged by 1 to 4."""
 
-_TOO_LARGE = 1.6
-"""Streaks so many times wider than known are removed in part, or torn; they are judged at the next scale."""
+_TOO_LARGE, _LARGEST_STEP = 1.75, 1.4
+"""Streaks so many times wider than known are torn rather than removed, and judged at the next scale. Up to there the
+step taken is at most the second: detail that was taken for rain makes streaks seem wider than they are."""
 
 _NEAR, _NEAR_AND_DONE = 1.2, 1.4
 """Up to here a picture is restored at full size, whose detail is worth more; the second if that is done already."""
@@ -289,17 +290,19 @@ class _RainCourse:
 def _choose(responses: dict[int, Response], least: float, near: float) -> float | None:
     """Return by how much to make the picture smaller for the finest rain found; None for no rain.
 
-    That is judged at the finest scale where streaks are removed whole, and at the one before it: what each errs by is
-    mostly the other's, turned round. least: the smallest answer. near: up to it, the full size is near enough.
+    It is judged at the finest scale where most of a streak is removed. least: the smallest answer. near: up to it, the
+    full size is near enough.
     """
     found = [(at, response.times_too_large) for at, response in sorted(responses.items()) if response.found]
     if not found:
         return None
     place = next((place for place, (_, times) in enumerate(found) if times <= _TOO_LARGE), len(found) - 1)
     at, times = found[place]
-    reduction = at * min(times, _TOO_LARGE)
-    if place and found[place - 1][0] * 2 == at:
-        reduction = math.sqrt(reduction * found[place - 1][0] * found[place - 1][1])
+    reduction = at * min(times, _LARGEST_STEP)
+    if times < 1 and place:
+        # Rain finer than this scale's should have been clear at the one before; if that says otherwise, meet halfway.
+        before, times_before = found[place - 1]
+        reduction = min(math.sqrt(reduction * before * times_before), at)
     reduction = min(max(reduction, least), 1 / SMALLEST)
     return 1.0 if reduction <= near else reduction
 

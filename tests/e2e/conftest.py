@@ -53,7 +53,7 @@ def strict_server(tiny_weights, fragile_weights, tmp_path_factory):
         "DMSR_LIMITS_BUFFERED_BYTES": 150_000,
         "DMSR_LIMITS_PIXELS": 160_000,
         "DMSR_LIMITS_SIDE": 500,
-        "DMSR_QUEUE_TILES": 80,
+        "DMSR_QUEUE_TILES": 185,
         "DMSR_RUNNER_MAX_TILES": 4,
     }
     with run_server(folder, {name: str(value) for name, value in environment.items()}) as running:
