@@ -69,14 +69,8 @@ class RemoteRunner:
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0
-    threads = 0  # it computes elsewhere
-    overlaps_host = False  # while one cuts or stitches, others keep restorers busy
-    memory_bytes = (0, 0)  # none in this process
-
-    @property
-    def batch_tiles(self) -> int:
-        """Return `max_tiles`."""
-        return self.max_tiles
+    threads, memory_bytes, overlaps_host = 0, (0, 0), False  # it computes elsewhere; others keep restorers busy
+    batch_tiles = property(attrgetter("max_tiles"))
 
     def warm_up(self) -> dict[int, float]:
         """Return `seconds`."""
