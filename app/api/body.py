@@ -69,7 +69,7 @@ def _read_form(body: bytes, boundary: bytes) -> Upload:
     """Take the part of the picture and the options out of a form."""
     pictures, names = [], []
     fields: dict[str, object] = {}
-    for headers, content in _parts(body, boundary):
+    for headers, content in list(_parts(body, boundary)):  # all first: too many is the first thing to say
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         names.append(name[:40])
