@@ -18,6 +18,7 @@ from tests.web.visitor import (  # noqa: E402
     choose,
     photo,
     restored,
+    until,
     width,
 )
 
@@ -119,7 +120,7 @@ def test_the_welcome_shows_the_effect_in_motion_and_stands_still_where_that_is_u
     wipe = "getComputedStyle(document.getElementById('scene')).getPropertyValue('--wipe')"
     moving = visits.open(reduced_motion="no-preference")
     first = moving.evaluate(wipe)
-    moving.wait_for_function(f"{wipe} !== '{first}'")
+    until(moving, f"{wipe} !== '{first}'")
     assert moving.evaluate("document.getElementById('scene').getAnimations().length") == 1
     still = visits.open(reduced_motion="reduce")
     assert still.evaluate(wipe) == "50%"

@@ -6,7 +6,7 @@ import pytest
 
 expect = pytest.importorskip("playwright.sync_api", reason="the page's tests need the dev extra").expect
 
-from tests.web.visitor import photo, restored  # noqa: E402
+from tests.web.visitor import photo, restored, until  # noqa: E402
 
 pytestmark = pytest.mark.web
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.web
 def test_the_page_opens_without_the_service(visits):
     page = visits.open(locale="de-DE", service_workers="allow")
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    until(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.reload()
     expect(page.locator("#choose-large")).to_have_text("Fotos auswählen")

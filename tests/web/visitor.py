@@ -79,3 +79,12 @@ def pinch(page):
     for kind, spread in (("touchStart", 30), ("touchMove", 60), ("touchMove", 90), ("touchEnd", None)):
         points = [] if spread is None else [{"x": 195 + side * spread, "y": 220, "id": side + 1} for side in (-1, 1)]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def until(page, expression):
+    """Wait for an expression to be true; Playwright's own way evaluates a string, which the page's policy forbids."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never true: {expression}")

@@ -26,7 +26,7 @@ def recipe():
         overlap=16,
         optimiser=Optimiser(peak_rate=2e-3, warmup_steps=2, average_decay=0.9),
         phases=(Phase(64, 2, 0.5), Phase(80, 1)),
-        sources=(SourceSpec("rain", ("photos",), 1.0),),
+        sources=(SourceSpec("rain", ("photos",), share=1.0),),
         calibration_crops=4,
     )
 
