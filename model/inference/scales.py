@@ -46,9 +46,12 @@ _LEAST_AMOUNT = 0.15
 _FINENESS = ((0.23, 3.0), (0.37, 2.0), (0.50, 1.5), (0.71, 1.0), (0.85, 0.75), (1.08, 0.5))
 """Fineness by how many times larger than known the streaks are: medians over Rain12 enlarged by 1 to 4."""
 
-_TOO_LARGE, _LARGEST_STEP = 1.75, 1.4
-"""Streaks so many times wider than known are torn rather than removed, and judged at the next scale. Up to there the
-step taken is at most the second: detail that was taken for rain makes streaks seem wider than they are."""
+_TOO_LARGE, _TORN = 1.2, 0.05
+"""The network tears streaks that are more times wider than known, and adds light on the way: its squares are 0.08 to
+0.17 of those of the removed light, instead of 0.02 at most. Such rain is judged at the next scale."""
+
+_SMALLEST_STEP, _LARGEST_STEP = 0.72, 1.4
+"""How far from the scale where rain was judged its own may lie: half an octave."""
 
 _NEAR, _NEAR_AND_DONE = 1.2, 1.4
 """Up to here a picture is restored at full size, whose detail is worth more; the second if that is done already."""
@@ -111,10 +114,12 @@ class Response:
 
     amount: light removed from typical blocks, in steps of 8 bits, less twice the light added; rain only adds light.
     fineness: squared slopes of the removed light by its squares; about 0.7 for streaks as wide as known.
+    added: squares of the light added by those of the light removed.
     """
 
     amount: float
     fineness: float
+    added: float
 
     @property
     def found(self) -> bool:
@@ -127,14 +132,20 @@ class Response:
         fineness, times = zip(*_FINENESS, strict=True)
         return float(np.interp(self.fineness, fineness, times))
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether the streaks were removed whole."""
+        return self.times_too_large <= _TOO_LARGE and self.added <= _TORN
+
     @classmethod
     def measure(cls, before: Pixels, after: Pixels) -> "Response":
         """Compare windows before and after, uint8 (n, H, W, 3)."""
         change = before.mean(axis=-1, dtype=np.float32) - after.mean(axis=-1, dtype=np.float32)
         removed, added = np.maximum(change, 0), np.maximum(-change, 0)
-        energy = float((removed * removed).sum())
+        energy = float((removed * removed).sum()) or 1.0
         slopes = sum(float((np.diff(removed, axis=axis) ** 2).sum()) for axis in (1, 2))
-        return cls(_typical(removed) - 2 * _typical(added), slopes / energy if energy else 0.0)
+        amount = _typical(removed) - 2 * _typical(added)
+        return cls(amount, slopes / energy, float((added * added).sum()) / energy)
 
 
 def untimed(_: str) -> AbstractContextManager[None]:
@@ -290,20 +301,18 @@ class _RainCourse:
 def _choose(responses: dict[int, Response], least: float, near: float) -> float | None:
     """Return by how much to make the picture smaller for the finest rain found; None for no rain.
 
-    It is judged at the finest scale where most of a streak is removed. least: the smallest answer. near: up to it, the
-    full size is near enough.
+    It is judged at the finest scale where streaks are removed whole. Where they are too large at every scale, detail
+    was taken for them; then it is the finest scale with half the most that was removed at any.
+    least: the smallest answer. near: up to it, the full size is near enough.
     """
-    found = [(at, response.times_too_large) for at, response in sorted(responses.items()) if response.found]
+    found = {at: response for at, response in sorted(responses.items()) if response.found}
     if not found:
         return None
-    place = next((place for place, (_, times) in enumerate(found) if times <= _TOO_LARGE), len(found) - 1)
-    at, times = found[place]
-    reduction = at * min(times, _LARGEST_STEP)
-    if times < 1 and place:
-        # Rain finer than this scale's should have been clear at the one before; if that says otherwise, meet halfway.
-        before, times_before = found[place - 1]
-        reduction = min(math.sqrt(reduction * before * times_before), at)
-    reduction = min(max(reduction, least), 1 / SMALLEST)
+    enough = max(response.amount for response in found.values()) / 2
+    fallback = next(at for at, response in found.items() if response.amount >= enough)
+    at = next((at for at, response in found.items() if response.whole), fallback)
+    step = min(max(found[at].times_too_large, _SMALLEST_STEP), _LARGEST_STEP)
+    reduction = min(max(at * step, least), 1 / SMALLEST)
     return 1.0 if reduction <= near else reduction
 
 
