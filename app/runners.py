@@ -6,12 +6,14 @@ Knows nothing of HTTP or queues.
 from pathlib import Path
 
 import structlog
+import torch
 
 from app.errors import StartError
 from app.settings import Settings
 from model.checkpoints.catalog import Catalog
 from model.checkpoints.checkpoint import TASKS, WeightsError
-from model.inference.runner import TileRunner, resolve_device
+from model.inference.devices import cuda_hindrance, description, driver_version, resolve_device
+from model.inference.runner import TileRunner
 
 _log = structlog.get_logger()
 
@@ -22,8 +24,13 @@ def load_runners(settings: Settings) -> dict[str, dict[str, TileRunner]]:
         devices = [resolve_device(name.strip()) for name in settings.devices.split(",")]
     except ValueError as error:
         raise StartError(f"DMSR_DEVICES={settings.devices}: {error}") from error
+    if settings.devices == "auto" and devices[0].type == "cpu" and driver_version():
+        _log.warning(
+            "the GPU is not used", cause=cuda_hindrance(), remedy="DMSR_DEVICES=cuda does not start without it"
+        )
     runners: dict[str, dict[str, TileRunner]] = {}
     for device in devices:
+        _log.info("device", torch=torch.__version__, **description(device))
         tasks = runners.setdefault(str(device), {})
         for task in TASKS:
             if getattr(settings.weights, task) == "off":

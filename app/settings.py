@@ -42,7 +42,8 @@ class RunnerSettings(_Group):
     """Choose how the network runs."""
 
     precision: Literal["auto", "fp32"] = Field(
-        "auto", description="`auto` takes bfloat16 where the device multiplies it in hardware and the weights bear it"
+        "auto",
+        description="`auto` takes the fastest precision that the device multiplies in hardware and the weights bear",
     )
     max_tiles: int = Field(
         64, ge=1, le=1024, description="cap on the tiles a device takes at a time; the warm-up picks the best number"

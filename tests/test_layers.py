@@ -16,7 +16,9 @@ MODEL = [
     ["model.network.network"],
     ["model.checkpoints"],
     ["model.inference.tiling", "model.inference.cpu_threads", "model.inference"],
-    ["model.inference.onednn", "model.inference.cuda_graphs", "model.inference.onnx_export"],
+    ["model.inference.onednn", "model.inference.onnx_export"],
+    ["model.inference.precision"],
+    ["model.inference.cuda_graphs"],
     ["model.inference.scales"],
     ["model.inference.runner"],
     ["model.inference.restorer", "model"],
@@ -143,8 +145,9 @@ def test_pickle_is_read_by_convert_only():
 # What remembers results at module level. Each is a pure function of its arguments, torch and the processor.
 CACHED = {
     "model.inference.onednn.can_fuse",
-    "model.inference.onednn.fourier_matrices",
+    "model.inference.reduced.fourier_matrices",
     "model.inference.onednn._convolutions",
+    "model.inference.cuda_graphs.card",  # what a process has once for each of its devices
 }
 
 

@@ -5,6 +5,7 @@ the service that catches every exception: it does so to settle futures.
 """
 
 import asyncio
+import math
 import os
 import sys
 import threading
@@ -53,7 +54,8 @@ class DeviceWorker:
     the others. Otherwise a small picture beside a huge one would wait for half a tile. Among many jobs a thread more
     gains nothing.
 
-    A GPU has two lanes: one cuts or stitches while the other's batch runs.
+    A GPU has two lanes: while one's batch computes, the other stitches its last one, cuts the next and has it copied to
+    the device. The device computes batches in the order in which they come.
 
     name: the device's. runners: one for each task. clock: monotonic seconds, the one that deadlines are on.
     """
@@ -75,13 +77,13 @@ class DeviceWorker:
         self._crowd = 0  # tiles that ran or waited when a batch ended last
         self._stopped = False
         self._lane_threads = ThreadPoolExecutor(self._lanes + self._has_express, f"lane-{name}")
-        # A GPU takes all its orders from this one thread. Every device warms up in it.
-        self._device = ThreadPoolExecutor(1, f"device-{name}", lower_priority if self._threads else None)
+        self._timing, self._free_at = threading.Lock(), -math.inf  # of a device with two batches under way
+        self._warming = ThreadPoolExecutor(1, f"device-{name}", lower_priority if self._threads else None)
 
     async def warm_up(self) -> None:
         """Make every network ready and learn the device's speed from that."""
         for task, runner in self.runners.items():
-            measured = await asyncio.get_running_loop().run_in_executor(self._device, runner.warm_up)
+            measured = await asyncio.get_running_loop().run_in_executor(self._warming, runner.warm_up)
             for tiles, seconds in measured.items():
                 self.batch_times[task].observe(tiles, seconds)
 
@@ -96,7 +98,7 @@ class DeviceWorker:
                 for turn in self._idle.values():
                     turn.notify()
             self._lane_threads.shutdown(wait=False)
-            self._device.shutdown(wait=False)
+            self._warming.shutdown(wait=False)
 
     def wake(self) -> None:
         """Wake the first idle lane, which wakes the next if there is more to do; for whoever holds the queue's lock."""
@@ -115,10 +117,7 @@ class DeviceWorker:
         turn = threading.Condition(self._queue.lock)
         while batch := self._next(lane, turn, loop):
             tiles = np.stack([job.cut(index) for job, index in batch.tiles])
-            if self._overlaps_host:
-                outcome = self._device.submit(self._run, batch, tiles).result()
-            else:
-                outcome = self._run(batch, tiles)
+            outcome = self._run(batch, tiles)
             with self._queue.lock:
                 self._crowd = len(self._under_way) + len(self._queue)
                 self._under_way.pop(lane, None)
@@ -168,7 +167,11 @@ class DeviceWorker:
         """Run one batch, whatever happens."""
         start = self._clock()
         restored, errors = run_tiles(self.runners[batch.tiles[0].job.task], tiles, batch.threads)
-        return Outcome(restored, errors, self._clock() - start)
+        with self._timing:
+            end = self._clock()
+            if self._overlaps_host:  # a batch handed over while another computes begins when that one ends
+                start, self._free_at = max(start, self._free_at), end
+        return Outcome(restored, errors, end - start)
 
     def _settle(self, batch: Batch, outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
         """Give each job its tiles. The event loop hears only that a job is over, because its future lives there."""

@@ -28,7 +28,7 @@ def doctor(
     from model.checkpoints.catalog import Catalog
     from model.checkpoints.checkpoint import WeightsError, file_sha256, read_info
     from model.inference.cpu_threads import prepare
-    from model.inference.runner import resolve_device
+    from model.inference.devices import resolve_device
 
     try:
         where = resolve_device(device)

@@ -30,8 +30,8 @@ def load_restorer(
     """Load a restorer, or end the command with the reason."""
     from model.checkpoints.catalog import Catalog
     from model.checkpoints.checkpoint import WeightsError
+    from model.inference.devices import resolve_device
     from model.inference.restorer import Restorer
-    from model.inference.runner import resolve_device
 
     try:
         sha256 = None

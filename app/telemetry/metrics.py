@@ -192,6 +192,11 @@ class _Runners(Collector):
             "Tiles whose result was not finite, and which were run again in float32.",
             labels=["task", "device"],
         )
+        demotions = CounterMetricFamily(
+            "dmsr_precision_demotions",
+            "Steps down to a slower precision, because the weights came out too coarse in a faster one.",
+            labels=["task", "device"],
+        )
         allocated = GaugeMetricFamily(
             "dmsr_device_memory_allocated_bytes", "Device memory in tensors; 0 on the CPU.", labels=["device"]
         )
@@ -204,12 +209,13 @@ class _Runners(Collector):
             limit.add_metric(where, runner.batch_tiles)
             splits.add_metric(where, runner.memory_splits)
             non_finite.add_metric(where, runner.fp32_retries)
+            demotions.add_metric(where, runner.precision_demotions)
         # The networks of one device share its memory.
         for device, runner in {str(runner.device): runner for runner in self._runners}.items():
             in_tensors, held = runner.memory_bytes
             allocated.add_metric([device], in_tensors)
             reserved.add_metric([device], held)
-        return iter((info, limit, splits, non_finite, allocated, reserved))
+        return iter((info, limit, splits, non_finite, demotions, allocated, reserved))
 
 
 def size_of(tiles: int) -> str:

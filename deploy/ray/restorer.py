@@ -29,7 +29,7 @@ class Restorer:
         (self._runners,) = load_runners(settings).values()
         self._device = ThreadPoolExecutor(1, "device")  # one batch at a time, and Serve answers meanwhile
         seconds = {task: self._device.submit(r.warm_up).result() for task, r in self._runners.items()}
-        facts = attrgetter("task", "tile", "info", "weights", "sha256", "precision", "max_tiles")
+        facts = attrgetter("task", "tile", "info", "weights", "sha256", "precision", "precision_demotions", "max_tiles")
         self._facts = {task: (seconds[task], *facts(runner)) for task, runner in self._runners.items()}
 
     async def describe(self) -> dict[str, tuple]:
@@ -66,6 +66,7 @@ class RemoteRunner:
     weights: str
     sha256: str
     precision: str
+    precision_demotions: int
     max_tiles: int
     memory_splits: int = 0  # of its own batches, wherever they ran; and so the next
     fp32_retries: int = 0

@@ -13,8 +13,9 @@ class Runner(Protocol):
 
     threads: threads of this processor that compute its tiles; 0 if another device does.
     max_tiles: tiles the device takes at a time. batch_tiles: tiles that one batch should have.
-    overlaps_host: the device works beside this processor, so the next batch should be ready before one ends.
+    overlaps_host: the device works beside this processor, so the next batch should be handed over before one ends.
     weights, sha256: name and hash of its file. memory_bytes: in tensors on its device, and held there by PyTorch.
+    precision: in use; precision_demotions: how often the weights turned out too coarse in a faster one.
     memory_splits, fp32_retries: how often a batch was halved, how many tiles were run again in float32.
     """
 
@@ -23,6 +24,7 @@ class Runner(Protocol):
     precision: str
     threads: int
     max_tiles: int
+    precision_demotions: int
     memory_splits: int
     fp32_retries: int
     info: "CheckpointInfo"

@@ -4,7 +4,7 @@ A tile's features fit into no cache of a core, so most of a tile's time goes int
 
 * Activations and residuals are part of the convolution before them.
 * Two convolutions of the same input are one.
-* The Fourier transform is a product with constant matrices: processors have units for products.
+* The Fourier transform is a product with constant matrices: processors have units for products (reduced.py).
 
 The whole network is one call that needs no interpreter. A thread that asks for the interpreter's lock after each of 500
 operators stands still whenever another thread computes in Python. As one call a tile takes 46 ms instead of 55, and
@@ -19,7 +19,6 @@ Knows nothing of tiles. The modules it replaces say what is computed.
 import copy
 import functools
 import logging
-import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -29,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.blocks import SCM
+from model.inference.reduced import InFloat32, MatrixFourierUnit, one_kernel, sees_the_picture, statistics, with_bias
 from model.network.convolution import Convolution
-from model.network.frequency import FDSM, FourierUnit
+from model.network.frequency import FDSM
 from model.network.spatial import SPGA
 
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.03}
@@ -89,7 +88,7 @@ def rearranged(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def _rearranged(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Return what is to stand in a module's place."""
-    if dtype != torch.float32 and (isinstance(module, SCM) or getattr(module, "in_channels", 0) == 3):
+    if dtype != torch.float32 and sees_the_picture(module):
         return InFloat32(_rearranged(module, torch.float32), dtype)
     if faster := _FASTER.get(type(module)):
         return faster(module, dtype)
@@ -185,22 +184,6 @@ class PackedConvolution(nn.Module):
         return convolve_and_add(x, plus, self.weight, bias, self.stride, self.padding, self.groups)
 
 
-class InFloat32(nn.Module):
-    """Run a module that sees the picture itself in float32, and hand its result on as dtype.
-
-    bfloat16 rounds grey values. The values of a hazy picture lie close together, so the instance norm enlarges this
-    error: it made two fifths of the error of the whole network.
-    """
-
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = module
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.module(x.float()).to(self.dtype)
-
-
 class FusedSPGA(nn.Module):
     """Weigh pixels as SPGA does."""
 
@@ -231,9 +214,8 @@ class FusedFDSM(nn.Module):
 
     def __init__(self, fdsm: FDSM, dtype: torch.dtype) -> None:
         super().__init__()
-        # A 3×3 kernel is a 5×5 one with zeros around it. Two convolutions took 682 µs, one takes 261.
-        weight = torch.cat([F.pad(fdsm.small.weight, (1, 1, 1, 1)), fdsm.large.weight])
-        bias = torch.cat([with_bias(fdsm.small), with_bias(fdsm.large)])
+        # Two convolutions took 682 µs, one takes 261.
+        weight, bias = one_kernel(fdsm)
         self.mix = PackedConvolution(
             _rounded(weight, dtype), bias, padding=(2, 2), groups=len(weight), activation="gelu"
         )
@@ -244,71 +226,10 @@ class FusedFDSM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mixed, norm = self.mix(x), self.norm
-        waves, level = self.fourier(mixed) if self.in_matrices else (self.fourier(mixed), 0)
+        waves, level = self.fourier(mixed) if self.in_matrices else (self.fourier(mixed), (0,))
         total = waves.contiguous(memory_format=torch.channels_last) + mixed
         mean, variance = statistics(norm)
-        return F.relu(F.batch_norm(total, mean - level, variance, norm.weight, norm.bias))
-
-
-class MatrixFourierUnit(nn.Module):
-    """Mix channels in the Fourier domain as FourierUnit does, by products with matrices (1759 → 1311).
-
-    It takes one picture at a time. The batch norm is part of the convolution. Between two products the axes change
-    places; the channel stays last. The mean of each channel goes its own way in float32, because bfloat16 rounds the
-    mean, and that error shifts every pixel.
-    """
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, unit: FourierUnit) -> None:
-        super().__init__()
-        norm = unit.norm
-        mean, variance = statistics(norm)
-        scale = norm.weight / torch.sqrt(variance + norm.eps)
-        weight, bias = unit.conv.weight[:, :, 0, 0] * scale[:, None], norm.bias - mean * scale
-        # From [re₀, im₀, re₁, …] to [re₀, re₁, …, im₀, im₁, …].
-        order = torch.arange(len(weight)).view(-1, 2).T.flatten()
-        self.register_buffer("weight", weight[order][:, order].detach().contiguous())
-        self.register_buffer("bias", bias[order].detach())
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the result less its mean, (1, C, H, W), and its mean, (C,)."""
-        _, c, h, w = map(int, x.shape)
-        half = w // 2 + 1
-        down, across, up, back = fourier_matrices(h, w, x.dtype)
-        y = (down @ x.permute(0, 2, 3, 1).reshape(h, w * c)).view(h, 2, w, c)
-        mean, root = y[0, 0].float().sum(0) / (down[0, 0].float() * h * w), (h * w) ** 0.5
-        level = F.relu(F.linear(mean * root, self.weight[:c, :c], self.bias[:c])) / root
-        y = (across @ y.permute(1, 2, 0, 3).reshape(2 * w, h * c)).view(half, 2, h, c)
-        y = F.linear(y.transpose(1, 2).reshape(-1, 2 * c), self.weight.to(x.dtype), self.bias.to(x.dtype))
-        y = F.relu(y).view(half, h, 2, c)
-        y[0, 0, 0] = 0
-        y = (up @ y.permute(1, 2, 0, 3).reshape(2 * h, half * c)).view(h, 2, half, c)
-        y = (back @ y.permute(1, 2, 0, 3).reshape(2 * half, h * c)).view(1, w, h, c)
-        return y.permute(0, 3, 2, 1), level
-
-
-@functools.cache
-def fourier_matrices(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return rfft2 and irfft2, norm "ortho", as four real matrices, to be applied from the left.
-
-    down: (2H, H), columns of a picture to [frequency, part]. across: (2W', 2W), [part, column] to [frequency, part],
-    W' = W // 2 + 1. up: (2H, 2H), [frequency, part] to [row, part]. back: (W, 2W'), [part, frequency] to columns.
-    """
-    rows, columns = (torch.arange(side, dtype=torch.float64) for side in (height, width))
-    half = columns[: width // 2 + 1]
-    angle = 2 * math.pi * torch.outer(rows, rows) / height
-    cos, sin = angle.cos() / height**0.5, angle.sin() / height**0.5
-    down = torch.stack([cos, -sin], dim=1).reshape(2 * height, height)
-    up = torch.stack([torch.stack([cos, -sin], 2), torch.stack([sin, cos], 2)], 1).reshape(2 * height, 2 * height)
-    angle = 2 * math.pi * torch.outer(half, columns) / width
-    cos, sin = angle.cos() / width**0.5, angle.sin() / width**0.5
-    across = torch.stack([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)], 1).reshape(2 * len(half), 2 * width)
-    # A real signal's spectrum holds every frequency twice, but the first and, of an even width, the last.
-    twice = torch.where((half == 0) | (2 * half == width), 1.0, 2.0)[:, None]
-    back = torch.cat([(twice * cos).T, (-twice * sin).T], dim=1)
-    return down.to(dtype), across.to(dtype), up.to(dtype), back.to(dtype)
+        return F.relu(F.batch_norm(total, mean - level[0], variance, norm.weight, norm.bias))
 
 
 @functools.cache
@@ -345,19 +266,6 @@ def _convolve_and_add(
     return torch.ops.mkldnn._convolution_pointwise(
         x, plus, weight, bias, padding, stride, [1, 1], groups, "add", 1.0, None, none, None
     )
-
-
-def with_bias(conv: nn.Conv2d) -> Tensor:
-    """Return the bias of a convolution that must have one."""
-    assert conv.bias is not None
-    return conv.bias
-
-
-def statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return running mean and variance of a norm that must have them."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return norm.running_mean, norm.running_var
 
 
 def _rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:

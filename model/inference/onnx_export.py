@@ -3,7 +3,7 @@
 Knows nothing of tiling; what calls the file cuts and blends (model/inference/tiling.py does it in numpy).
 
 ONNX has no Fourier transform that every runtime computes, so the transform is a product with constant matrices, as on
-the CPU (onednn.py). All else is exported as it stands.
+the CPU (reduced.py). All else is exported as it stands.
 """
 
 import copy
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.onednn import fourier_matrices
+from model.inference.reduced import fourier_matrices
 from model.network.frequency import FourierUnit
 from model.network.network import DMSR
 

@@ -5,36 +5,38 @@ memory and to values that are not finite exist here once, for service, command l
 """
 
 import contextlib
-import copy
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.checkpoints.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
 from model.inference.contract import DeviceFault, NonFiniteTiles
 from model.inference.cpu_threads import prepare, run_each
-from model.inference.cuda_graphs import GraphedFunction
-from model.inference.onednn import can_fuse, rearranged
+from model.inference.cuda_graphs import GraphedFunction, card
+from model.inference.devices import resolve_device
+from model.inference.precision import bearable, error, fastest_form, in_precision, ladder, patterned
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
 
-PRECISIONS = ("auto", "fp32")
+TIMED_RUNS = 3
+"""Of which the warm-up takes the fastest, on a device that other work may slow down for a moment."""
 
-MEAN_ERROR, RARE_ERROR = 0.3, 3
-"""What bfloat16 may differ from float32 by: on the mean, and in one value of a thousand, in 8-bit steps."""
+_log = logging.getLogger(__name__)
 
 
 class TileRunner:
     """Hold one network on one device and run batches of its tiles.
 
-    It is a model.inference.contract.Runner, which says what its attributes mean. A device other than the processor must
-    always be called from the same thread. max_tiles falls when the device runs out of memory.
+    It is a model.inference.contract.Runner, which says what its attributes mean. It may be called from several threads;
+    a device other than the processor computes one batch at a time. max_tiles falls when the device runs out of memory.
+    The first batch of all, or the warm-up, also tries whether the weights bear the device's fastest precision.
     """
 
     weights = ""
@@ -52,17 +54,20 @@ class TileRunner:
         self.info = info
         self.tile = info.tile
         self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
+        self._rungs = list(ladder(precision, self.device))
+        self.precision = self._rungs[0]
+        self.precision_demotions = 0
         self.max_tiles = max_tiles
         self.memory_splits = 0
         self.fp32_retries = 0
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # missing in the stub
-        self._fast = _fastest(self._network, self.device, self.precision)
+        self._fast = fastest_form(self._network, self.device, self.precision)
         self._graphs: GraphedFunction | None = None  # captured by warm_up
-        if self.device.type == "cuda":
-            self._graphs = GraphedFunction(self._restore, self.tile, self.device)
+        self._tuning = False  # whether cuDNN may try its algorithms, in the warm-up alone
         self.threads = prepare() if self.device.type == "cpu" else 0
-        self._counting = threading.Lock()
+        self._settled = len(self._rungs) == 1
+        self._settling, self._counting = threading.Lock(), threading.Lock()
+        self._turn = card(self.device).turn if self.device.type == "cuda" else threading.RLock()
 
     @classmethod
     def load(
@@ -104,51 +109,114 @@ class TileRunner:
     def warm_up(self, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
         """Pay for first-time set-up, and lower max_tiles to the smallest batch within 5% of the best throughput.
 
-        Weights that come out too coarse in bfloat16 run in float32 from here on; `precision` tells.
+        Weights that come out too coarse in a precision run in the next one from here on; `precision` tells.
         Doubling stops as soon as it no longer pays, on GPUs after a few. On a processor a tile for each thread is the
         best, so nothing else is tried. Returns the seconds of the device's time that each batch size took.
         """
+        with self._on_device():
+            self._settle_precision()
+            self._tuning = self.device.type == "cuda"
+            try:
+                seconds = self._search(clock)
+                best = max(size / taken for size, taken in seconds.items())
+                self.max_tiles = next(size for size, taken in seconds.items() if size / taken >= 0.95 * best)
+                self._keep_graphs(size for size in seconds if size <= self.max_tiles)
+            finally:
+                self._tuning = False
+        return {1: 1 / best} if self.threads else seconds
+
+    def _search(self, clock: Callable[[], float]) -> dict[int, float]:
+        """Time batch sizes, each doubled, until that pays no more."""
         seconds: dict[int, float] = {}
-        count = 1
+        count, runs = 1, TIMED_RUNS
         if self.threads:
-            count = self.max_tiles = min(self.threads, self.max_tiles)
-        self._check_precision()
+            count, runs = min(self.threads, self.max_tiles), 1
+            self.max_tiles = count
+        if self.device.type == "cuda":
+            # In a pool of their own: what the search captures in vain gives its memory back.
+            self._graphs = self._graphed(shared=False)
         while count <= self.max_tiles:
             batch = np.full((count, self.tile, self.tile, 3), 127, np.uint8)
-            self._prepare(count)
-            if not seconds:
-                self.run(batch)  # the first run of all sets libraries up
-            start = clock()
-            self.run(batch)
-            seconds[count] = clock() - start
+            if not self._capture([count]):
+                if count > 1:
+                    self.max_tiles = count // 2
+                    break
+                self._graphs = None
+            self.run(batch)  # the first run of all sets libraries up, and a graph's first replay takes longer
+            if count > self.max_tiles:  # memory ran out
+                break
+            taken = []
+            for _ in range(runs):
+                start = clock()
+                self.run(batch)
+                taken.append(clock() - start)
+            seconds[count] = min(taken)
             half = seconds.get(count // 2)
             if half and count / seconds[count] < 1.05 * (count // 2) / half:
                 break
             count *= 2
-        best = max(size / taken for size, taken in seconds.items())
-        self.max_tiles = next(size for size, taken in seconds.items() if size / taken >= 0.95 * best)
-        if self._graphs:
-            self._graphs.forget_above(self.max_tiles)
-        return {1: 1 / best} if self.threads else seconds
+        return seconds
 
-    def _check_precision(self) -> None:
-        if self.precision == "fp32":
+    def _graphed(self, shared: bool) -> GraphedFunction:
+        return GraphedFunction(self._restore, partial(patterned, self.tile), self.device, shared)
+
+    def _keep_graphs(self, counts: Iterable[int]) -> None:
+        """Capture the batch sizes that stay in the device's common pool."""
+        if self._graphs is None:
             return
-        tile = torch.from_numpy(_patterned(self.tile)).to(self.device)
-        with torch.inference_mode():
-            coarse, exact = (self._restore(tile, precision)[0].float() for precision in (self.precision, "fp32"))
-        error = (coarse - exact).abs()
-        if error.mean() > MEAN_ERROR or error.flatten().quantile(0.999) > RARE_ERROR:
-            self.precision = "fp32"
-            self._fast = _fastest(self._network, self.device, "fp32")
+        self._graphs = None
+        torch.cuda.empty_cache()
+        self._graphs = self._graphed(shared=True)
+        if not self._capture(counts):
+            self._graphs = None
 
-    @torch.inference_mode()
-    def _prepare(self, count: int) -> None:
-        if self._graphs:
-            try:
-                self._graphs.capture(count)
-            except torch.OutOfMemoryError:
-                self.max_tiles = max(1, count // 2)
+    def _capture(self, counts: Iterable[int]) -> bool:
+        """Capture batch sizes; after a failure, such as of memory, tell so: the network can always do without."""
+        if self._graphs is None:
+            return True
+        try:
+            with torch.inference_mode():
+                self._graphs.capture(counts)
+            return True
+        except RuntimeError as failure:
+            _log.warning("no CUDA graph on %s, the network runs without one: %s", self.device, failure)
+        # Outside the handler: the exception's frames hold the tensors that did not fit.
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError as failure:
+            raise DeviceFault(str(failure)) from failure
+        torch.cuda.empty_cache()
+        return False
+
+    def _settle_precision(self) -> None:
+        """Step down from the fastest precision until the weights bear one, once."""
+        if self._settled:
+            return
+        with self._settling, torch.inference_mode():
+            if self._settled:
+                return
+            tile = torch.from_numpy(patterned(self.tile)).to(self.device)
+            exact = self._restore(tile, "fp32")[0]
+            while self.precision != "fp32":
+                coarse, finite = self._restore(tile)
+                if bool(finite.all()) and bearable(coarse, exact):
+                    break
+                self._demote(*error(coarse, exact))
+            self._settled = True
+
+    def _demote(self, mean: float, rare: float) -> None:
+        """Go on in the next slower precision, and tell."""
+        coarse, self.precision = self.precision, self._rungs[self._rungs.index(self.precision) + 1]
+        self._fast = fastest_form(self._network, self.device, self.precision)
+        self.precision_demotions += 1
+        _log.warning(
+            "%s on %s runs in %s: %s differs from float32 by %.2f steps on the mean, by %.0f in one value of 1000",
+            *(self.weights or self.task, self.device, self.precision, coarse, mean, rare),
+        )
+
+    def _on_device(self) -> contextlib.AbstractContextManager[object]:
+        """Make the device the thread's current one, on which torch puts streams, events and captures unasked."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
 
     def run(self, tiles: Pixels, threads: int | None = None) -> Pixels:
         """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
@@ -157,6 +225,11 @@ class TileRunner:
         Any tile side the network takes is accepted; the weights' own is `tile`.
         Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
+        with self._on_device():
+            self._settle_precision()
+            return self._run(tiles, threads)
+
+    def _run(self, tiles: Pixels, threads: int | None) -> Pixels:
         tiles = np.require(tiles, np.uint8, ["C", "W"])  # views of a read-only picture cannot become tensors
         restored = np.empty_like(tiles)
         lost: list[int] = []
@@ -172,9 +245,7 @@ class TileRunner:
                     raise
                 with self._counting:
                     self.max_tiles = min(self.max_tiles, count // 2)
-                    self.memory_splits += 1
-                if self._graphs:
-                    self._graphs.forget_above(self.max_tiles)
+                    self.memory_splits += 1  # graphs stay: their memory comes back only with the last of them
             else:
                 lost += [start + index for index in bad]
                 start += count
@@ -195,96 +266,27 @@ class TileRunner:
             with self._counting:
                 self.fp32_retries += len(bad)
             again, finite = self._compute(tiles[bad.tolist()], "fp32", threads)
-            restored[bad] = again.to(restored.device)
-            bad = bad[~finite.to(bad.device)]
-        return restored.cpu().numpy(), bad.tolist()
+            restored[bad] = again
+            bad = bad[~finite]
+        return restored.numpy(), bad.tolist()
 
     def _compute(self, tiles: Pixels, precision: str, threads: int | None) -> tuple[Tensor, Tensor]:
         restore, batch = partial(self._restore, precision=precision), torch.from_numpy(tiles)
         if self.threads:
             return run_each(restore, batch, threads or self.threads, self.threads)
-        return restore(batch.to(self.device))
+        with self._turn:  # two batches at once would need twice the memory
+            restored, finite = restore(batch.to(self.device))
+            return restored.cpu(), finite.cpu()
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
         """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""
         x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         precision = precision or self.precision
-        with _precision(precision, self.device):
+        with in_precision(precision, self.device, self._tuning):
             y = (self._fast if precision == self.precision else self._network)(x)[0].float()
         finite = torch.isfinite(y).flatten(1).all(dim=1)
         y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-        return y.permute(0, 2, 3, 1), finite
-
-
-def resolve_device(device: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda" or "cuda:1" into a device; "auto" is CUDA where there is one.
-
-    Raises ValueError naming the value if it is not a device or not there.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device is {device!r}; it must be auto, cpu, cuda or cuda:N") from error
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices")
-    if resolved.type not in ("cpu", "cuda"):
-        raise ValueError(f"device is {device!r}; only cpu and cuda are supported")
-    return resolved
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn "auto" into "bf16" where the device multiplies bfloat16 in hardware, else "fp32"."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
-    if precision == "fp32":
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    if not can_fuse():
-        return "fp32"
-    # Without these instructions bfloat16 is emulated and slower than float32.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "fp32"
-
-
-def _fastest(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
-    """Return the form of a network that runs fastest; the one given keeps its float32."""
-    if device.type == "cpu" and can_fuse() and isinstance(network, DMSR):
-        return rearranged(network, torch.bfloat16 if precision == "bf16" else torch.float32)
-    return with_bf16_convolutions(network) if precision == "bf16" else network
-
-
-def _patterned(side: int) -> Pixels:
-    """Draw one tile with what pictures are mostly made of: shading, texture and edges."""
-    y, x = np.mgrid[:side, :side]
-    light = 110 + 50 * np.sin(x / 23) * np.cos(y / 31) + 6 * np.sin(0.9 * x) * np.sin(0.7 * y)
-    light += 30 * (x // 37 % 2) * (y > side // 2)
-    return np.stack([light, 0.9 * light + 10, 0.8 * light + 25], axis=-1)[None].clip(0, 255).astype(np.uint8)
-
-
-def with_bf16_convolutions(network: nn.Module) -> nn.Module:
-    """Copy a network and cast the parameters of its convolutions, which autocast would do anew for every tile."""
-    copied = copy.deepcopy(network)
-    for module in copied.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.bfloat16()
-    return copied
-
-
-@contextlib.contextmanager
-def _precision(precision: str, device: torch.device) -> Iterator[None]:
-    if device.type == "cpu":
-        yield
-    elif precision == "bf16":
-        # The cache of cast weights would be filled inside a graph's capture and freed after it.
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            yield
-    else:
-        # cuDNN's default for convolutions is TF32, which has ten bits of mantissa: not float32.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
-            yield
+        return y.permute(0, 2, 3, 1).contiguous(), finite
 
 
 def _device_lost(error: RuntimeError) -> bool:

@@ -25,8 +25,10 @@ from model.data.mixture import Mixture
 from model.data.picture import Picture
 from model.evaluation.protocol import Report, evaluate
 from model.inference.cpu_threads import prepare
+from model.inference.devices import resolve_device
+from model.inference.precision import trains_in_bf16
 from model.inference.restorer import Restorer
-from model.inference.runner import TileRunner, resolve_device, resolve_precision
+from model.inference.runner import TileRunner
 from model.network.network import DMSR
 from model.training.averaging import MovingAverage, estimate_statistics
 from model.training.growth import begin_from
@@ -69,7 +71,7 @@ class Trainer:
         self.recipe, self.mixture, self.validations, self.folder = recipe, mixture, validations, Path(folder)
         self.minutes, self.save_minutes, self.validate_minutes = minutes, save_minutes, validate_minutes
         self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
+        self.precision = "bf16" if trains_in_bf16(precision, self.device) else "fp32"
         if self.device.type == "cpu":
             prepare()
         torch.manual_seed(recipe.seed)

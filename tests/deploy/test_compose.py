@@ -77,6 +77,7 @@ def test_each_compose_file_is_complete(name):
 
 def test_the_files_differ_in_the_gpu_only():
     gpu, cpu = (load(name) for name in FILES)
+    assert gpu["services"]["dmsr"].pop("environment") == ["DMSR_DEVICES=${DMSR_DEVICES:-cuda}"]
     reservation = gpu["services"]["dmsr"].pop("deploy")["resources"]["reservations"]["devices"]
     assert reservation == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
     for file in (gpu, cpu):

@@ -12,7 +12,7 @@ import pytest
 from app.batching.device_worker import NICENESS
 from app.errors import DeviceLost
 from model.inference.contract import DeviceFault
-from tests.app.batching.fakes import Clock, FakeEngine, FakeRunner, job, run, values
+from tests.app.batching.fakes import Clock, FakeEngine, FakeRunner, job, run, until, values
 
 
 def test_a_slow_tile_does_not_hold_up_another_lane():
@@ -351,20 +351,26 @@ def test_a_device_lost_in_the_express_lane_is_lost_in_all():
     run(scenario)
 
 
-def test_all_that_a_device_beside_the_processor_is_told_comes_from_one_thread():
+def test_a_second_under_two_batches_at_once_counts_once():
+    """Both are with the device from the beginning; the second one's time starts when the first one's ends."""
+
     async def scenario():
-        seen = set()
-
-        def work(tiles):
-            seen.add(threading.current_thread())
-            return tiles
-
-        runner = FakeRunner(work, max_tiles=1, overlaps_host=True)
-        runner.warm_up = lambda: work({}) or {1: 1.0}
-        async with FakeEngine(runner) as fake:
-            await fake.workers[0].warm_up()
-            await asyncio.gather(*(fake.engine.run(job(5)) for _ in range(3)))
-            assert len(seen) == 1
+        clock = Clock()
+        runner = FakeRunner(max_tiles=1, overlaps_host=True)
+        runner.hold()
+        async with FakeEngine(runner, clock=clock) as fake:
+            mine = job(2)
+            running = asyncio.create_task(fake.engine.run(mine))
+            await runner.started()
+            await runner.started()
+            clock.now = 3.0
+            runner.let_go()
+            await until(lambda: mine.tiles_left == 1)
+            clock.now = 5.0
+            runner.let_go()
+            await running
+        assert mine.seconds["device"] == 5.0
+        assert fake.workers[0].tiles_per_second() == pytest.approx(1 / 2.5)
 
     run(scenario)
 

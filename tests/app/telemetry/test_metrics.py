@@ -25,6 +25,7 @@ def runner(device="cuda:0", task="derain", **changes):
         "precision": "bf16",
         "max_tiles": 32,
         "batch_tiles": 32,
+        "precision_demotions": 0,
         "memory_splits": 0,
         "fp32_retries": 0,
         "memory_bytes": (1000, 2000),

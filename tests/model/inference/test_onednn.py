@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from model.inference.onednn import PackedConvolution, can_fuse, fourier_matrices, rearranged, trial
+from model.inference.onednn import PackedConvolution, can_fuse, rearranged, trial
+from model.inference.reduced import fourier_matrices
 from model.network.config import DMSRConfig
 from model.network.frequency import FDSM
 from model.network.network import DMSR

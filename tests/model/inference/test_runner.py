@@ -8,8 +8,10 @@ from torch import nn
 
 from model.checkpoints.checkpoint import CheckpointInfo
 from model.inference.contract import NonFiniteTiles
+from model.inference.devices import resolve_device
 from model.inference.onednn import can_fuse
-from model.inference.runner import TileRunner, resolve_device, resolve_precision
+from model.inference.precision import ladder
+from model.inference.runner import TileRunner
 from model.network.network import DMSR
 
 
@@ -237,13 +239,13 @@ def test_impossible_devices_are_named(device):
 
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match="fp8"):
-        resolve_precision("fp8", torch.device("cpu"))
+        ladder("fp8", torch.device("cpu"))
 
 
 @pytest.mark.skipif(not can_fuse(torch.bfloat16), reason="oneDNN's bfloat16 needs AVX-512")
 def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
     """For what is not finite in bfloat16; and both give the same picture."""
-    monkeypatch.setattr("model.inference.runner.resolve_precision", lambda *_: "bf16")
+    monkeypatch.setattr("model.inference.runner.ladder", lambda *_: ("bf16", "fp32"))
     torch.manual_seed(0)
     network, batch = DMSR(tiny_config), tiles(2)
     info = CheckpointInfo(tiny_config, "derain", tile=64)
@@ -257,7 +259,7 @@ def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
 @pytest.mark.parametrize(("by", "precision"), [(0.2, "bf16"), (0.9, "fp32")])
 def test_weights_that_are_too_coarse_in_bf16_run_in_float32(tiny_config, monkeypatch, by, precision):
     """Judged at the warm-up, by the mean difference in 8-bit steps."""
-    monkeypatch.setattr("model.inference.runner.resolve_precision", lambda *_: "bf16")
+    monkeypatch.setattr("model.inference.runner.ladder", lambda *_: ("bf16", "fp32"))
     subject = runner(tiny_config, lambda x: x)
     subject._fast = Fake(lambda x: x + by / 255)
     subject.warm_up()
@@ -266,11 +268,11 @@ def test_weights_that_are_too_coarse_in_bf16_run_in_float32(tiny_config, monkeyp
 
 
 def test_without_onednn_the_network_runs_as_it_is(tiny_config, monkeypatch):
-    monkeypatch.setattr("model.inference.runner.can_fuse", lambda: False)
+    monkeypatch.setattr("model.inference.precision.can_fuse", lambda: False)
     subject = TileRunner(DMSR(tiny_config), CheckpointInfo(tiny_config, "derain", tile=64), device="cpu")
     assert subject.precision == "fp32"
     assert subject._fast is subject._network
 
 
 def test_fp32_is_fp32():
-    assert resolve_precision("fp32", torch.device("cpu")) == "fp32"
+    assert ladder("fp32", torch.device("cpu")) == ("fp32",)
