@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.network.config import DMSRConfig
 from model.network.network import DMSR
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32}
 
 
 class TrafficCounter(TorchDispatchMode):

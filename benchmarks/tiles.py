@@ -1,9 +1,11 @@
 """The runner against the plain network: seconds a tile, error, and how close both are to the machine's own limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import networks, report, roofline
@@ -32,7 +34,7 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
 
     contenders: dict[tuple[str, int], Callable[[], object]] = {}
     for count in batches:
-        contenders["plain", count] = lambda count=count: released(tiles[:count])
+        contenders["plain", count] = lambda count=count: released(tiles[:count])[1]
         if not on_gpu or count <= chosen:  # above the chosen batch there are no graphs
             contenders["runner", count] = lambda count=count: run(count)
     if on_gpu:
@@ -111,8 +113,14 @@ def operator_shares(call: Callable[[], object], on_gpu: bool, most: int = 15) ->
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
     with profile(activities=activities) as profiled:
         call()
+    return shares(profiled.key_averages(), on_gpu, most)
+
+
+def shares(events: Iterable[FunctionEventAvg], on_gpu: bool, most: int) -> dict[str, float]:
+    """Return each event's share of the time. On a GPU kernels alone count: their operators have the same."""
     attribute = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    taken = {event.key: getattr(event, attribute) for event in profiled.key_averages()}
+    listed = [event for event in events if not on_gpu or event.device_type == DeviceType.CUDA]
+    taken = {event.key: getattr(event, attribute) for event in listed}
     whole = sum(taken.values())
     dearest = sorted(taken, key=taken.__getitem__, reverse=True)[:most]
     return {key: round(taken[key] / whole, 4) for key in dearest}

@@ -1,14 +1,18 @@
-import httpx
 import pytest
 import torch
 
 from model.checkpoints.checkpoint import CheckpointInfo, save_checkpoint
 from model.network.config import DMSRConfig
 from model.network.network import DMSR
-from tests.e2e.server import run_server
 
 # Tiny networks gain nothing from a second thread, and on a busy machine threads that wait for each other lose a lot.
 torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item):
+    """Without a card the tests that need one are skipped, whoever asks for them."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +33,8 @@ def tiny_weights(tmp_path_factory, tiny_config):
 @pytest.fixture(scope="session")
 def server(tiny_weights, tmp_path_factory):
     """One real server for the whole session, deraining with tiny random weights; /dehaze has none."""
+    from tests.e2e.server import run_server
+
     # Few tiles a batch: most of a tiny server's start is the search for the best batch.
     settings = {"DMSR_WEIGHTS_DERAIN": str(tiny_weights), "DMSR_WEIGHTS_DEHAZE": "off", "DMSR_RUNNER_MAX_TILES": "4"}
     with run_server(tmp_path_factory.mktemp("server"), settings) as running:
@@ -37,5 +43,7 @@ def server(tiny_weights, tmp_path_factory):
 
 @pytest.fixture
 def client(server):
+    import httpx
+
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client

@@ -93,3 +93,8 @@ def test_contenders_take_turns():
     turns = []
     interleaved({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, rounds=2)
     assert turns == ["a", "b"] * 3
+
+
+def test_a_contender_that_times_itself_is_believed():
+    """What it spends beside its own work does not count."""
+    assert interleaved({"own": lambda: 7.5, "ours": lambda: None}, rounds=3)["own"] == 7.5
