@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from model.training.recipe import Optimiser
 
 NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic (Jordan 2024), as in torch.optim.Muon."""
+
 FEWEST_CHANNELS = 4
 """A convolution that reads or writes a picture, with 3 channels on one side, is no matrix worth orthogonalising."""
 
@@ -51,19 +54,50 @@ class Optimisers:
         for parameter in self._names:
             parameter.grad = None
 
-    def step(self, rate: float) -> None:
-        """Update every parameter from its gradient at a rate, Muon's; Adam's is the recipe's multiple of it."""
+    def step(self, rate: float, finite: Tensor | None = None) -> None:
+        """Update every parameter from its gradient at a rate, Muon's; Adam's is the recipe's multiple of it.
+
+        finite: a bool on the device; where it is false nothing moves, and the host need not know.
+        """
         adam_rate = rate * self._recipe.adam_rate_ratio
         for group in self._adam.param_groups:
             group["lr"] = adam_rate
+        if finite is not None:
+            # The protocol of torch.amp.GradScaler with fused optimisers.
+            self._adam.grad_scale, self._adam.found_inf = None, (~finite).float()  # type: ignore[attr-defined]
         self._adam.step()
         if self._muon is None:
+            return
+        if finite is not None:
+            self._step_matrices(rate, finite)
             return
         for group in self._muon.param_groups:
             group["lr"] = rate
         for weight, matrix in self._matrices.items():
             matrix.grad = None if weight.grad is None else _as_matrix(weight.grad, weight)
         self._muon.step()
+
+    @torch.no_grad()
+    def _step_matrices(self, rate: float, finite: Tensor) -> None:
+        """Do as torch's Muon does, for all matrices of one shape at once: a GPU would wait for 3,000 launches."""
+        assert self._muon is not None
+        shapes: dict[torch.Size, list[tuple[nn.Parameter, nn.Parameter]]] = {}
+        for weight, matrix in self._matrices.items():
+            if weight.grad is not None:
+                shapes.setdefault(matrix.shape, []).append((weight, matrix))
+        for shape, pairs in shapes.items():
+            gradients = torch.stack([_as_matrix(weight.grad, weight) for weight, _ in pairs])  # type: ignore[arg-type]
+            matrices = [matrix for _, matrix in pairs]
+            moments = [
+                self._muon.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix)) for matrix in matrices
+            ]
+            before = torch.stack(moments)
+            after = before.lerp(gradients, 1 - self._recipe.momentum)
+            update = orthogonalised(gradients.lerp(after, self._recipe.momentum)) * (rate * 0.2 * max(shape) ** 0.5)
+            torch._foreach_copy_(moments, list(torch.where(finite, after, before)))
+            if self._recipe.weight_decay:
+                torch._foreach_mul_(matrices, 1 - rate * self._recipe.weight_decay * finite.float())
+            torch._foreach_sub_(matrices, list(torch.where(finite, update, 0)))
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the next steps depend on, as tensors by parameter's name and moment."""
@@ -95,6 +129,19 @@ class Optimisers:
                 yield "muon", name, self._muon, self._matrices[parameter]
             else:
                 yield "adam", name, self._adam, parameter
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Bring the singular values of each matrix, (N, rows, columns), near 1 by Newton–Schulz steps in bfloat16."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def _dense(network: nn.Module) -> Iterator[nn.Parameter]:

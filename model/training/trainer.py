@@ -8,9 +8,10 @@ Knows nothing of terminals or signals: it reports through a function and asks an
 import copy
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -24,13 +25,14 @@ from model.data.datasets import Pair
 from model.data.mixture import Mixture
 from model.data.picture import Picture
 from model.evaluation.protocol import Report, evaluate
-from model.inference.cpu_threads import prepare
+from model.inference.cpu_threads import prepare, usable_cpus
 from model.inference.devices import resolve_device
 from model.inference.precision import trains_in_bf16
 from model.inference.restorer import Restorer
 from model.inference.runner import TileRunner
 from model.network.network import DMSR
 from model.training.averaging import MovingAverage, estimate_statistics
+from model.training.batches import batches
 from model.training.growth import begin_from
 from model.training.losses import decibel_loss, dual_domain_loss
 from model.training.optimisers import Optimisers
@@ -44,6 +46,20 @@ CALIBRATION_STEP = 2**40
 
 MOST_SKIPS_IN_A_ROW = 50
 
+MOST_WORKERS = 8
+
+
+@dataclass
+class Step:
+    """Hold what is known of a step when it is handed to the device, and what the device will know of it."""
+
+    counters: Counters
+    fraction: float
+    rate: float
+    phase: Phase
+    loss: float | Tensor
+    finite: bool | Tensor
+
 
 class Trainer:
     """Train one network by a recipe in a folder of its own; a folder that holds a state is resumed.
@@ -52,6 +68,7 @@ class Trainer:
     minutes: end by wall time instead of the recipe's steps. The schedule then follows the clock, so that only runs by
         steps are repeatable to the bit.
     save_minutes, validate_minutes: how often, in time spent on steps.
+    workers: processes that draw batches; by default none on a processor, and beside a GPU as many as there are CPUs.
     """
 
     def __init__(
@@ -67,13 +84,18 @@ class Trainer:
         minutes: float | None = None,
         save_minutes: float = 5,
         validate_minutes: float = 15,
+        workers: int | None = None,
     ) -> None:
         self.recipe, self.mixture, self.validations, self.folder = recipe, mixture, validations, Path(folder)
         self.minutes, self.save_minutes, self.validate_minutes = minutes, save_minutes, validate_minutes
         self.device = resolve_device(device)
         self.precision = "bf16" if trains_in_bf16(precision, self.device) else "fp32"
-        if self.device.type == "cpu":
+        self.on_cpu = self.device.type == "cpu"
+        if self.on_cpu:
             prepare()
+        else:
+            torch.backends.cudnn.benchmark = True  # a run has few shapes and meets each of them thousands of times
+        self.workers = workers if workers is not None else 0 if self.on_cpu else min(usable_cpus(), MOST_WORKERS)
         torch.manual_seed(recipe.seed)
         network = DMSR(recipe.network)
         if init is not None:
@@ -121,33 +143,48 @@ class Trainer:
             log.add(progress)
             report(progress)
 
-        # One batch ahead in a thread: drawing takes 2% of a step on two cores, but would starve a GPU.
-        with ThreadPoolExecutor(1, "batches") as pool, ProgressLog(self.folder, counters.step) as log:
-            upcoming = pool.submit(self._draw, counters.step)
+        def settle(step: Step) -> Progress:
+            """Learn from the device how a step ended, count it and report it."""
+            nonlocal skips_in_a_row
+            finite = bool(step.finite)
+            skips_in_a_row = 0 if finite else skips_in_a_row + 1
+            counters.skipped += not finite
+            if skips_in_a_row > MOST_SKIPS_IN_A_ROW:
+                raise FloatingPointError(f"{skips_in_a_row} steps in a row gave no finite gradient")
+            seen = replace(step.counters, skipped=counters.skipped)
+            progress = Progress(seen, step.fraction, float(step.loss), step.rate, step.phase)
+            log.add(progress)
+            report(progress)
+            return progress
+
+        drawn = batches(self.mixture, self._phase, counters.step, self.workers, pinned=not self.on_cpu)
+        # The host is one step ahead of a GPU, so that the device never waits for what it has to say about its last one.
+        under_way: deque[Step] = deque()
+        with closing(drawn), ProgressLog(self.folder, counters.step) as log:
             while (fraction := self.fraction(counters.step)) < 1 and not stop():
                 began = time.monotonic()
                 if fraction >= self.recipe.freeze_statistics and not counters.frozen:
                     self._freeze_statistics()
-                phase, images = upcoming.result()
-                upcoming = pool.submit(self._draw, counters.step + 1)
+                phase, *images = next(drawn)
                 rate = learning_rate(self.recipe.optimiser, counters.step, fraction, self._steps)
                 loss, finite = self._step(*images, rate)
-                skips_in_a_row = 0 if finite else skips_in_a_row + 1
-                if skips_in_a_row > MOST_SKIPS_IN_A_ROW:
-                    raise FloatingPointError(f"{skips_in_a_row} steps in a row gave no finite gradient")
                 counters.step += 1
-                counters.skipped += not finite
                 counters.elapsed_seconds += time.monotonic() - began
-                progress = Progress(counters, self.fraction(counters.step), loss, rate, phase)
-                log.add(progress)
-                report(progress)
+                fraction = self.fraction(counters.step)
+                under_way.append(Step(replace(counters), fraction, rate, phase, loss, finite))
+                while len(under_way) > (0 if self.on_cpu else 1):
+                    progress = settle(under_way.popleft())
                 if counters.elapsed_seconds - validated > 60 * self.validate_minutes:
                     saved = validated = counters.elapsed_seconds
+                    while under_way:
+                        progress = settle(under_way.popleft())
                     self.save()
                     validate(progress)
                 elif counters.elapsed_seconds - saved > 60 * self.save_minutes:
                     saved = counters.elapsed_seconds
                     self.save()
+            while under_way:
+                progress = settle(under_way.popleft())
             self.save()
             if progress.fraction >= 1:
                 validate(progress)
@@ -195,11 +232,13 @@ class Trainer:
             save_checkpoint(self.folder / "best.safetensors", network.state_dict(), info)
         return reports
 
-    def _draw(self, step: int) -> tuple[Phase, tuple[Picture, Picture]]:
-        phase = phase_at(self.recipe.phases, self.fraction(step))
-        return phase, self.mixture.batch(step, phase.batch, phase.crop)
+    def _phase(self, step: int) -> Phase:
+        return phase_at(self.recipe.phases, self.fraction(step))
 
-    def _step(self, degraded: Picture, clean: Picture, rate: float) -> tuple[float, bool]:
+    def _step(
+        self, degraded: Picture | Tensor, clean: Picture | Tensor, rate: float
+    ) -> tuple[float | Tensor, bool | Tensor]:
+        """Take a step; the loss and whether its gradient was finite, else nothing moved, may still be on the device."""
         x, target = self._to_device(degraded), self._to_device(clean)
         with self._autocast():
             outputs = self.network(x)
@@ -209,14 +248,19 @@ class Trainer:
         self.optimisers.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
-        finite = bool(torch.isfinite(norm))
+        decay = averaging_decay(self.recipe.optimiser.average_decay, self.counters.step)
+        finite = torch.isfinite(norm)
+        if not self.on_cpu:
+            self.optimisers.step(rate, finite)
+            self.average.update(self.network, decay)  # of weights that did not move it moves towards them again
+            return loss.detach(), finite
         if finite:
             self.optimisers.step(rate)
-            self.average.update(self.network, averaging_decay(self.recipe.optimiser.average_decay, self.counters.step))
-        return loss.item(), finite
+            self.average.update(self.network, decay)
+        return loss.item(), bool(finite)
 
-    def _to_device(self, pictures: Picture) -> Tensor:
-        x = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+    def _to_device(self, pictures: Picture | Tensor) -> Tensor:
+        x = torch.as_tensor(pictures).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
         return x.contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> torch.autocast:

@@ -6,7 +6,7 @@ from torch import nn
 
 from model.network.config import DMSRConfig
 from model.network.network import DMSR
-from model.training.optimisers import Optimisers
+from model.training.optimisers import Optimisers, orthogonalised
 from model.training.recipe import Optimiser
 
 
@@ -115,3 +115,44 @@ def test_step_counters_are_loaded_onto_the_parameters_device():
     resumed.load_state(optimisers.state())
     state = resumed._adam.state[elsewhere.weight]
     assert {value.device.type for value in state.values()} == {"meta"}
+
+
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_step_that_the_device_judges_is_the_same_step(network, kind):
+    """Matrices of one shape go together, which rounds bfloat16 another way; all else is the same."""
+    recipe = Optimiser(kind=kind, weight_decay=0.1)
+    twin = copy.deepcopy(network)
+    ours, plain = Optimisers(twin, recipe), Optimisers(network, recipe)
+    for seed in (1, 2, 3):
+        for one, its, judged in ((network, plain, ()), (twin, ours, (torch.tensor(True),))):
+            fill_gradients(one, seed)
+            its.step(1e-2, *judged)
+    for name, value in values(network).items():
+        torch.testing.assert_close(values(twin)[name], value, atol=1e-3, rtol=2e-2, msg=name)
+    wanted = plain.state()
+    assert wanted.keys() == ours.state().keys()
+    for name, value in ours.state().items():
+        torch.testing.assert_close(value, wanted[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_step_that_the_device_finds_not_finite_moves_nothing(network, kind):
+    """Neither weights nor moments, and the next step is as if it had never been."""
+    recipe = Optimiser(kind=kind, weight_decay=0.1)
+    optimisers = Optimisers(network, recipe)
+    fill_gradients(network, 1)
+    optimisers.step(1e-2, torch.tensor(True))
+    before, moments = values(network), {name: value.clone() for name, value in optimisers.state().items()}
+    for parameter in network.parameters():
+        parameter.grad.fill_(float("nan"))
+    optimisers.step(1e-2, torch.tensor(False))
+    assert all(torch.equal(value, before[name]) for name, value in values(network).items())
+    assert all(torch.equal(value, moments[name]) for name, value in optimisers.state().items())
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 48), (2, 48, 16), (1, 8, 8)])
+def test_orthogonalised_matrices_have_singular_values_near_one(shape):
+    torch.manual_seed(0)
+    singular = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+    assert singular.min() > 0.3
+    assert singular.max() < 1.4
