@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import networks
+from model.inference.contract import TileResults
 from model.inference.restorer import REFERENCE_TILE
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
@@ -54,11 +55,11 @@ class PlainRunner:
         self._network = plain_network(network).to(self.device)
 
     @torch.no_grad()
-    def run(self, tiles: Pixels) -> Pixels:
+    def run(self, tiles: Pixels) -> TileResults:
         """Restore uint8 (n, tile, tile, 3), all at once."""
         x = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2).float().div(255).contiguous()
         y = self._network(x)[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return TileResults(y.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 @contextmanager
@@ -90,5 +91,5 @@ def _serve_tiles(connection: Connection, name: str, device: str) -> None:
     while True:
         tiles = connection.recv()
         start = time.perf_counter()
-        restored = runner.run(tiles)
+        restored = runner.run(tiles).tiles
         connection.send((restored, time.perf_counter() - start))

@@ -102,8 +102,8 @@ class Graph:
                         host.copy_(beside, non_blocking=True)
                 slot.done.record(card.leaving)
             slot.done.synchronize()
-            restored, finite = (out[: len(tiles)].clone() for out in slot.host_out)
-            return restored, finite
+            restored, usable = (out[: len(tiles)].clone() for out in slot.host_out)
+            return restored, usable
         finally:
             self._slots.put(slot)
 

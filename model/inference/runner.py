@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from model.checkpoints.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
-from model.inference.contract import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, TileResults
 from model.inference.cpu_threads import prepare, run_each
 from model.inference.cuda_graphs import GraphedFunction, card
 from model.inference.devices import resolve_device
+from model.inference.plausibility import plausible
 from model.inference.precision import bearable, error, fastest_form, in_precision, ladder, patterned
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
@@ -198,8 +199,8 @@ class TileRunner:
             tile = torch.from_numpy(patterned(self.tile)).to(self.device)
             exact = self._restore(tile, "fp32")[0]
             while self.precision != "fp32":
-                coarse, finite = self._restore(tile)
-                if bool(finite.all()) and bearable(coarse, exact):
+                coarse, usable = self._restore(tile)
+                if bool(usable[:, 0].all()) and bearable(coarse, exact):
                     break
                 self._demote(*error(coarse, exact))
             self._settled = True
@@ -218,26 +219,27 @@ class TileRunner:
         """Make the device the thread's current one, on which torch puts streams, events and captures unasked."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
 
-    def run(self, tiles: Pixels, threads: int | None = None) -> Pixels:
+    def run(self, tiles: Pixels, threads: int | None = None) -> TileResults:
         """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
 
         threads: how many compute on a processor, all by default. Calls from several threads must share them out.
         Any tile side the network takes is accepted; the weights' own is `tile`.
-        Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
+        Raises DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
         with self._on_device():
             self._settle_precision()
             return self._run(tiles, threads)
 
-    def _run(self, tiles: Pixels, threads: int | None) -> Pixels:
+    def _run(self, tiles: Pixels, threads: int | None) -> TileResults:
         tiles = np.require(tiles, np.uint8, ["C", "W"])  # views of a read-only picture cannot become tensors
         restored = np.empty_like(tiles)
+        kept: list[int] = []
         lost: list[int] = []
         start = 0
         while start < len(tiles):
             count = min(self.max_tiles, len(tiles) - start)
             try:
-                restored[start : start + count], bad = self._run_batch(tiles[start : start + count], threads)
+                batch = self._run_batch(tiles[start : start + count], threads)
             except RuntimeError as error:
                 if _device_lost(error):
                     raise DeviceFault(str(error)) from error
@@ -247,46 +249,49 @@ class TileRunner:
                     self.max_tiles = min(self.max_tiles, count // 2)
                     self.memory_splits += 1  # graphs stay: their memory comes back only with the last of them
             else:
-                lost += [start + index for index in bad]
+                restored[start : start + count] = batch.tiles
+                kept += [start + index for index in batch.kept]
+                lost += [start + index for index in batch.lost]
                 start += count
                 continue
             # Outside the handler: the exception's frames hold the tensors that did not fit.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-        if lost:
-            raise NonFiniteTiles(lost, restored)
-        return restored
+        return TileResults(restored, kept, lost)
 
     @torch.inference_mode()
-    def _run_batch(self, tiles: Pixels, threads: int | None) -> tuple[Pixels, list[int]]:
-        """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, threads)
-        bad = torch.nonzero(~finite).flatten()
+    def _run_batch(self, tiles: Pixels, threads: int | None) -> TileResults:
+        restored, usable = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, threads)
+        bad = torch.nonzero(~usable.all(dim=1)).flatten()
         if len(bad):
             with self._counting:
                 self.fp32_retries += len(bad)
-            again, finite = self._compute(tiles[bad.tolist()], "fp32", threads)
-            restored[bad] = again
-            bad = bad[~finite]
-        return restored.numpy(), bad.tolist()
+            restored[bad], usable[bad] = self._compute(tiles[bad.tolist()], "fp32", threads)
+        finite, possible = usable.unbind(dim=1)
+        kept, lost = torch.nonzero(finite & ~possible).flatten().tolist(), torch.nonzero(~finite).flatten().tolist()
+        done = restored.numpy()
+        done[kept] = tiles[kept]
+        return TileResults(done, kept, lost)
 
     def _compute(self, tiles: Pixels, precision: str, threads: int | None) -> tuple[Tensor, Tensor]:
+        """Restore without a graph; what comes back lies in the host's memory."""
         restore, batch = partial(self._restore, precision=precision), torch.from_numpy(tiles)
         if self.threads:
             return run_each(restore, batch, threads or self.threads, self.threads)
         with self._turn:  # two batches at once would need twice the memory
-            restored, finite = restore(batch.to(self.device))
-            return restored.cpu(), finite.cpu()
+            restored, usable = restore(batch.to(self.device))
+            return restored.cpu(), usable.cpu()
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
-        """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""
+        """Restore uint8 (n, H, W, 3) on the device; of each tile bool (n, 2) says if it is finite and if plausible."""
         x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         precision = precision or self.precision
         with in_precision(precision, self.device, self._tuning):
             y = (self._fast if precision == self.precision else self._network)(x)[0].float()
         finite = torch.isfinite(y).flatten(1).all(dim=1)
-        y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).contiguous(), finite
+        y = y.nan_to_num_().clamp_(0, 1)
+        usable = torch.stack([finite, plausible(x, y)], dim=1)
+        return y.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous(), usable
 
 
 def _device_lost(error: RuntimeError) -> bool:

@@ -113,7 +113,7 @@ def test_an_answer_has_the_caller_s_request_id_once(service):
 def test_a_tile_that_is_not_finite_fails_its_own_request(service):
     answer = post(service, encoded(np.full((64, 64, 3), 255, np.uint8)), "/dehaze")
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/restoration-failed")
-    assert 'dmsr_non_finite_tiles_total{device="restorer:' in httpx.get(f"{service.url}/metrics").text
+    assert 'dmsr_unusable_tiles_total{device="restorer:' in httpx.get(f"{service.url}/metrics").text
 
 
 def test_the_models_are_those_of_the_restorers(service):

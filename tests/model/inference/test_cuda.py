@@ -43,7 +43,7 @@ def test_shipped_weights_run_in_float16(path):
     subject = TileRunner.load(path, "cuda")
     exact = TileRunner.load(path, "cuda", "fp32")
     for batch in (patterned(subject.tile, 2), tiles(subject.tile, 4)):
-        one, other = (torch.from_numpy(runner.run(batch)) for runner in (subject, exact))
+        one, other = (torch.from_numpy(runner.run(batch).tiles) for runner in (subject, exact))
         assert bearable(one, other), error(one, other)
     assert (subject.precision, subject.precision_demotions) == ("fp16", 0)
 
@@ -57,7 +57,7 @@ def test_float32_is_float32(path):
     # The Fourier unit casts to float32 by itself, which is one of the differences measured here.
     with torch.inference_mode():
         wanted = network.double()(x)[0].clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).numpy()
-    found = TileRunner.load(path, "cuda", "fp32").run(batch)
+    found = TileRunner.load(path, "cuda", "fp32").run(batch).tiles
     assert differ(found, wanted).max() <= 1
     assert (differ(found, wanted) > 0).mean() < 1e-3
 
@@ -67,13 +67,13 @@ def test_a_graph_gives_what_the_network_gives(precision):
     """Every count up to the largest bucket, padded or not, in the same precision before and after the warm-up."""
     subject = built(DMSRConfig(16, 2), precision=precision)
     batch = tiles(128, 8)
-    plain = subject.run(batch)
+    plain = subject.run(batch).tiles
     used = subject.precision
     subject.warm_up()
     assert subject.precision == used
     assert subject._graphs is not None
     for count in range(1, subject.max_tiles + 1):
-        difference = differ(subject.run(batch[:count]), plain[:count])
+        difference = differ(subject.run(batch[:count]).tiles, plain[:count])
         assert difference.max() <= 1
         assert (difference > 0).mean() < 0.01
 
@@ -82,10 +82,10 @@ def test_a_graph_gives_what_the_network_gives(precision):
 def test_shipped_weights_give_the_same_in_every_batch_size(path):
     subject = TileRunner.load(path, "cuda", max_tiles=64)
     batch = tiles(subject.tile, 8)
-    plain = subject.run(batch)
+    plain = subject.run(batch).tiles
     subject.warm_up()
     for count in range(1, 9):
-        assert differ(subject.run(batch[:count]), plain[:count]).max() <= 2
+        assert differ(subject.run(batch[:count]).tiles, plain[:count]).max() <= 2
 
 
 @several
@@ -95,7 +95,7 @@ def test_the_second_device_gives_what_the_first_gives():
     for subject in (one, other):
         subject.warm_up()
         assert subject._graphs is not None
-    assert differ(one.run(batch), other.run(batch)).max() <= 1
+    assert differ(one.run(batch).tiles, other.run(batch).tiles).max() <= 1
     assert torch.cuda.current_device() == 0
 
 
@@ -106,14 +106,14 @@ def test_two_devices_warm_up_at_once():
         list(threads.map(TileRunner.warm_up, subjects))
     assert all(subject._graphs for subject in subjects)
     batch = tiles(128, 4)
-    assert differ(subjects[0].run(batch), subjects[1].run(batch)).max() <= 1
+    assert differ(subjects[0].run(batch).tiles, subjects[1].run(batch).tiles).max() <= 1
 
 
 def test_two_networks_on_one_device_do_not_disturb_each_other():
     """Their graphs share memory; four threads call both at once, and every tile is its own."""
     subjects = [built(DMSRConfig(16, 1), seed=seed, max_tiles=4) for seed in (1, 2)]
     batches = [np.stack([drawn(128, 128, 10 * k + n) for n in range(1 + k % 4)]) for k in range(8)]
-    wanted = [[subject.run(batch) for batch in batches] for subject in subjects]
+    wanted = [[subject.run(batch).tiles for batch in batches] for subject in subjects]
     for subject in subjects:
         subject.warm_up()
     failures, start = [], threading.Barrier(4)
@@ -122,7 +122,7 @@ def test_two_networks_on_one_device_do_not_disturb_each_other():
         start.wait(60)
         for turn in range(40):
             which, k = (number + turn) % 2, (number * 3 + turn) % 8
-            found = subjects[which].run(batches[k])
+            found = subjects[which].run(batches[k]).tiles
             if differ(found, wanted[which][k]).max() > 1:
                 failures.append((number, turn))
 
@@ -135,12 +135,12 @@ def test_a_batch_that_does_not_fit_is_halved():
     """A part of the card's memory is allowed, in which sixteen large tiles do not fit."""
     subject = built(DMSRConfig(48, 1), precision="fp32", max_tiles=64)
     batch = np.stack([drawn(512, 512, seed) for seed in range(2)])
-    wanted = subject.run(batch)
+    wanted = subject.run(batch).tiles
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     try:
         torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + 3 * 2**30) / total))
-        found = subject.run(np.repeat(batch, 16, axis=0))
+        found = subject.run(np.repeat(batch, 16, axis=0)).tiles
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert subject.memory_splits > 0
@@ -150,7 +150,7 @@ def test_a_batch_that_does_not_fit_is_halved():
 def test_a_failed_capture_leaves_the_device_usable(monkeypatch):
     """Something in the capture waits for the device, which no capture may: the network runs without graphs."""
     subject = built(DMSRConfig(8, 1), max_tiles=2)
-    plain, restore = subject.run(tiles(128, 2)), subject._restore
+    plain, restore = subject.run(tiles(128, 2)).tiles, subject._restore
 
     def waiting(batch, precision=None):
         result = restore(batch, precision)
@@ -160,7 +160,7 @@ def test_a_failed_capture_leaves_the_device_usable(monkeypatch):
     monkeypatch.setattr(subject, "_restore", waiting)
     subject.warm_up()
     assert subject._graphs is None
-    assert differ(subject.run(tiles(128, 2)), plain).max() <= 1
+    assert differ(subject.run(tiles(128, 2)).tiles, plain).max() <= 1
 
 
 DOOM = """

@@ -80,7 +80,7 @@ def test_graphs_give_the_network_s_tiles_on_every_device(runner, device):
     subject = warmed(runner(device))
     before = len(subject._fast.batches)
     for count in range(1, 5):
-        assert np.abs(subject.run(tiles(count)).astype(int) - darker(tiles(count))).max() <= 1
+        assert np.abs(subject.run(tiles(count)).tiles.astype(int) - darker(tiles(count))).max() <= 1
     assert len(subject._fast.batches) == before, "the network itself was run"
 
 
@@ -101,7 +101,7 @@ def test_a_graph_that_gives_something_else_is_not_used(fake, runner, monkeypatch
         subject = warmed(runner())
     assert subject._graphs is None
     assert "does not give what the network gives" in caplog.text
-    assert np.abs(subject.run(tiles(4)).astype(int) - darker(tiles(4))).max() <= 1
+    assert np.abs(subject.run(tiles(4)).tiles.astype(int) - darker(tiles(4))).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_failure_at_the_first_capture_means_no_graphs_and_a_warning(fake, runn
     assert subject._graphs is None
     assert subject.max_tiles == 4
     assert str(failure) in caplog.text
-    assert np.abs(subject.run(tiles(4)).astype(int) - darker(tiles(4))).max() <= 1
+    assert np.abs(subject.run(tiles(4)).tiles.astype(int) - darker(tiles(4))).max() <= 1
 
 
 def test_memory_that_ends_at_a_larger_batch_ends_the_search(fake, runner):
@@ -167,7 +167,7 @@ def test_memory_that_runs_out_later_leaves_the_graphs_alone(runner):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     subject._graphs.run = lambda tiles: starving(tiles) if len(tiles) > 2 else None
-    assert np.abs(subject.run(tiles(4)).astype(int) - darker(tiles(4))).max() <= 1
+    assert np.abs(subject.run(tiles(4)).tiles.astype(int) - darker(tiles(4))).max() <= 1
     assert (subject.max_tiles, subject.memory_splits) == (2, 1)
     assert subject._graphs._graphs == graphs
 
@@ -203,7 +203,7 @@ def test_a_second_batch_is_handed_over_while_the_first_is_on_its_way(fake, runne
     with ThreadPoolExecutor(2) as callers:
         ends = [callers.submit(subject.run, tiles(1, seed)) for seed in (1, 2)]
         for seed, end in enumerate(ends, 1):
-            assert np.abs(end.result(60).astype(int) - darker(tiles(1, seed))).max() <= 1
+            assert np.abs(end.result(60).tiles.astype(int) - darker(tiles(1, seed))).max() <= 1
 
 
 def test_a_first_replay_is_not_timed(fake, runner, monkeypatch):
