@@ -21,6 +21,10 @@ def train(
     precision: Annotated[str, typer.Option(help="auto (bfloat16 where the device has it) or fp32.")] = "auto",
     save_minutes: Annotated[float, typer.Option(help="Minutes between two saves of the state.")] = 5,
     validate_minutes: Annotated[float, typer.Option(help="Minutes between two validations.")] = 15,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that draw batches; default: none on a CPU, one a CPU beside a GPU."),
+    ] = None,
 ) -> None:
     """Train weights by a recipe; Ctrl-C and SIGTERM save first, and the same command goes on from there."""
     from app.cli.train_display import TrainDisplay, stop_on_signals
@@ -44,6 +48,7 @@ def train(
             minutes=minutes,
             save_minutes=save_minutes,
             validate_minutes=validate_minutes,
+            workers=workers,
         )
     except (RecipeError, DatasetError, WeightsError, ValueError) as error:
         fail(str(error))
