@@ -54,7 +54,7 @@ class Slot:
         self.device_in = torch.empty_like(tiles)
         self.device_out = [torch.empty_like(out) for out in outputs]
         self.host_out = [torch.empty(out.shape, dtype=out.dtype, pin_memory=True) for out in outputs]
-        self.done = torch.cuda.Event()
+        self.done = torch.cuda.Event(blocking=True)  # who waits leaves the core to those that decode and encode
 
 
 class Graph:

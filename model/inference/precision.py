@@ -21,6 +21,9 @@ PRECISIONS = ("auto", "fp32")
 MEAN_ERROR, RARE_ERROR = 0.3, 3
 """What a precision may differ from float32 by: on the mean, and in one value of a thousand, in 8-bit steps."""
 
+MOST_SORTED = 2**23
+"""Values of which quantiles are taken; torch refuses twice as many, which 270 tiles of 144 have."""
+
 LEAST_CAPABILITY = {"fp16": (7, 5), "tf32": (8, 0)}
 """From which CUDA capability on a device multiplies in so many digits in hardware."""
 
@@ -82,7 +85,8 @@ def patterned(side: int, count: int = 1) -> Pixels:
 def error(coarse: Tensor, exact: Tensor) -> tuple[float, float]:
     """Return by how many 8-bit steps two restored tiles differ: on the mean, and in one value of a thousand."""
     steps = (coarse.float() - exact.float()).abs().flatten()
-    return float(steps.mean()), float(steps.quantile(0.999))
+    some = steps[:: 1 + len(steps) // MOST_SORTED]
+    return float(steps.mean()), float(some.quantile(0.999))
 
 
 def bearable(coarse: Tensor, exact: Tensor) -> bool:

@@ -73,7 +73,7 @@ class FDSMInFloat16(nn.Module):
         super().__init__()
         weight, bias = one_kernel(fdsm)
         self.mix = Convolution(len(weight), len(weight), 5, padding=2, groups=len(weight), activation="gelu")
-        self.mix.load_state_dict({"weight": weight, "bias": bias})
+        self.mix.load_state_dict({"weight": weight, "bias": bias}, assign=True)  # on the device where they are
         self.mix.half()
         self.fourier = MatrixFourierUnit(fdsm.fourier)
         mean, variance = statistics(fdsm.norm)

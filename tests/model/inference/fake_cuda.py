@@ -53,6 +53,9 @@ class FakeCuda:
                 fake.synchronize()
 
         class Event:
+            def __init__(self, blocking=False):
+                pass
+
             def record(self, stream):
                 fake.note("record", stream)
 

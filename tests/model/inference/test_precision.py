@@ -82,6 +82,19 @@ def test_what_sees_the_picture_stays_in_float32():
         assert parameter.dtype == (torch.float32 if inside or "norm" in name else torch.float16), name
 
 
+def test_all_of_it_is_where_the_network_is():
+    """The device meta stands for any other; a tensor left behind on the processor would be refused."""
+    half = in_float16(DMSR(DMSRConfig(8, 2)).to("meta"))
+    assert {value.device.type for value in half.state_dict().values()} == {"meta"}
+    with torch.no_grad():
+        assert half(torch.empty(2, 3, 64, 80, device="meta"))[0].shape == (2, 3, 64, 80)
+
+
+def test_the_error_of_a_batch_of_any_size_can_be_told():
+    exact = torch.zeros(3 * 2**23 + 5, dtype=torch.uint8)
+    assert error(exact + 2, exact) == (2, 2)
+
+
 def test_making_it_leaves_the_network_alone():
     network = DMSR(DMSRConfig(8, 1))
     in_float16(network)
