@@ -48,6 +48,9 @@ END_SECONDS = 0.12
 
 LARGEST_FILE = 16_000_000
 
+LAST = ("train", "packed", "scores")
+"""Parts that are worth something however late it is."""
+
 
 @dataclass
 class Card:
@@ -278,6 +281,10 @@ def run(card: Card) -> bool:
             continue
         if card.stopped.is_set():
             return False
+        if card.left <= 0 and name not in LAST:
+            print(f"{name}: no time is left for it; the same command goes on with it")  # noqa: T201
+            good = False
+            continue
         began = time.monotonic()
         print(f"{name} … {card.left / 60:.1f} minutes left", flush=True)  # noqa: T201 - a command's progress
         try:

@@ -55,7 +55,10 @@ def runs_on(architectures: list[str], capability: tuple[int, int]) -> bool:
     on all that is newer. A letter at the end binds code to one architecture.
     """
     for architecture in architectures:
-        kind, digits, letter = re.fullmatch(r"(\w+)_(\d+)([a-z]*)", architecture, re.ASCII).groups()
+        named = re.fullmatch(r"(\w+)_(\d+)([a-z]*)", architecture, re.ASCII)
+        if named is None:
+            continue
+        kind, digits, letter = named.groups()
         made_for = divmod(int(digits), 10)
         if letter:
             fits = made_for == capability

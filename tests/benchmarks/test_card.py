@@ -150,6 +150,15 @@ def test_each_part_is_written_as_it_ends_and_done_once(tmp_path, monkeypatch):
     assert done == ["first", "second", "third", "second"]
 
 
+def test_when_the_time_is_over_only_the_weights_are_brought_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        cards, "parts", lambda _: {name: lambda _: {} for name in ("gate", "train", "packed", "scores")}
+    )
+    late = cards.Card(argparse.Namespace(out=tmp_path, minutes=1), -math.inf, threading.Event())
+    assert not cards.run(late)
+    assert {path.stem for path in tmp_path.glob("*.json")} == {"train", "packed", "scores"}
+
+
 def test_whoever_stops_it_finds_the_next_part_first(tmp_path, monkeypatch):
     mine, done = card(tmp_path), []
 
@@ -170,7 +179,7 @@ def test_whoever_stops_it_finds_the_next_part_first(tmp_path, monkeypatch):
 def test_all_of_it_runs_on_a_processor(data, tmp_path):
     """With a tiny network, from the pack to the scores."""
     write_pack(data / "recipe.toml", data / "data", data / "pack.tar", 50)
-    command = [sys.executable, "-m", "benchmarks.card", "--minutes", "3", "--pack", str(data / "pack.tar")]
+    command = [sys.executable, "-m", "benchmarks.card", "--minutes", "8", "--pack", str(data / "pack.tar")]
     command += ["--out", str(tmp_path / "run"), "--networks", "w4d1", "--train-network", "w4d1", "--batches", "1"]
     command += ["--crops", "8", "--resumed-steps", "4", "--batch-sizes", "1", "--rounds", "1", "--quick"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DMSR_")}
