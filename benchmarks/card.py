@@ -244,7 +244,7 @@ def scores(card: Card) -> dict[str, object]:
         else list(recipe.validations)
     )
     for spec in {spec.name: spec for spec in specs}.values():
-        if card.left < 20 or card.stopped.is_set():
+        if spec not in recipe.validations and (card.left < 20 or card.stopped.is_set()):
             found["left_out"].append(f"{spec.name}: no time")
             continue
         try:
