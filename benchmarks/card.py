@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -255,7 +256,10 @@ def scores(card: Card) -> dict[str, object]:
         scored = evaluate(partial(restorer.restore, scale=1.0), pairs, restorer.plan)
         figures = {"pictures": len(pairs), "worse": len(scored.worse)}
         for key in ("input_psnr_y", "psnr_y", "input_ssim_y", "ssim_y"):
-            figures[key] = round(getattr(scored.mean, key), 3)
+            value = getattr(scored.mean, key)
+            figures[key] = (
+                round(value, 3) if isfinite(value) else None
+            )  # JSON knows no infinity: an input that is clear
         found["sets"][spec.name] = figures
     found["precision"] = restorer.runner.precision
     return found
