@@ -18,8 +18,9 @@ from benchmarks.service import serving
 from benchmarks.stages import post
 from model.checkpoints.catalog import Catalog
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
-from model.data.datasets import list_pictures, load_pairs
+from model.data.datasets import list_pictures
 from model.data.haze import add_haze, sample_haze
+from model.data.layouts import load_pairs
 from model.data.picture import Picture, picture_rng, read_picture, resize, through_jpeg
 from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.enlarged import measure_enlarged

@@ -68,7 +68,7 @@ def test_the_readme_s_program_works(program, here):
 
 
 def test_the_library_page_s_programs_work(here):
-    """One after the other, as a reader would paste them; a picture that small is not searched for rain of other sizes."""
+    """One after the other, as a reader would paste them."""
     programs = blocks((ROOT / "docs/library.md").read_text(), "python")
     assert len(programs) == 4
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

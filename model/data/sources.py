@@ -2,7 +2,7 @@
 
 Knows nothing of the network. The kinds of source:
 
-* `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
+* `pairs`: a folder in one of the layouts of layouts.py; `side_by_side`: one picture a pair, and nothing else
 * `rain`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
@@ -17,10 +17,11 @@ import numpy as np
 
 from model.data.camera import sample_camera
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
-from model.data.datasets import DatasetError, Pair, load_clean, load_pairs, load_side_by_side
+from model.data.datasets import DatasetError, Pair, load_clean, load_side_by_side
 from model.data.drawings import draw_markings
 from model.data.fields import WHOLE, Corner
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
+from model.data.layouts import load_pairs
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture, picture_rng
 from model.data.rain import add_rain, sample_rain
