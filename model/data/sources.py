@@ -30,6 +30,12 @@ from model.data.scenes import draw_scenes
 VALIDATION_SEED = 20_231_123
 
 PAIRED = {"pairs": load_pairs, "side_by_side": load_side_by_side}
+KINDS = (*PAIRED, "layers", "rain", "camera_rain", "haze", "scene_haze", "clean")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class SourceSpec:
     camera: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_kind(self.kind)
         if not (len(self.zoom) == 2 and 0 < self.zoom[0] <= self.zoom[1]):
             raise ValueError(f"zoom is {list(self.zoom)}; it must be [smallest, largest] factor, both above zero")
         if self.drawn and self.kind in PAIRED:
@@ -90,9 +97,14 @@ class ValidationSpec:
     markings: float = 0.0
     seed: int = VALIDATION_SEED
 
+    def __post_init__(self) -> None:
+        _check_kind(self.kind)
+        if self.kind == "layers":
+            raise ValueError("kind is 'layers', which lifts other rain each time; a validation needs pairs or one seed")
+
 
 def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: int) -> Mixture:
-    """Load every source from the data folder; raises DatasetError, ValueError for an unknown kind.
+    """Load every source from the data folder; raises DatasetError.
 
     side: of the largest crop that will be drawn, in pixels. Smaller pictures are left out; a source that has no other
         is an error.
@@ -162,8 +174,6 @@ def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
         "scene_haze": lambda clean, rng, place: (add_scene_haze(clean, sample_scene_haze(rng), rng, place), clean),
         "clean": lambda clean, _rng, _place: (clean, clean),
     }
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
 
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         if markings and rng.random() < markings:
