@@ -18,8 +18,6 @@ from model.data.scenes import draw_scenes
 from tests.e2e.server import run_server
 from tests.pictures import drawn, encoded
 
-pytestmark = pytest.mark.timeout(600)  # five processes, and each loads PyTorch
-
 ROOT = Path(__file__).parents[2]
 RECIPE = "model/training/recipes/finetune.toml"
 PAGE = (ROOT / "docs/finetuning.md").read_text()
@@ -71,6 +69,8 @@ def score(said):
     return float(re.search(r"mean of 1\D+([\d.]+)", said)[1])
 
 
+@pytest.mark.slow  # five processes, and each loads PyTorch
+@pytest.mark.timeout(600)
 def test_the_page_leads_from_pairs_to_weights_served(folder):
     before, train, after, look, serve = COMMANDS
     shipped = ("--weights", "weights/derain-w16d4.safetensors")
