@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 
 from benchmarks import report
+from benchmarks.pictures import encoded
 from benchmarks.service import serving
 from benchmarks.stages import post
 from model.checkpoints.catalog import Catalog
@@ -26,7 +27,6 @@ from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.enlarged import measure_enlarged
 from model.evaluation.metrics import luma, psnr
 from model.inference.restorer import Restorer
-from tests.pictures import encoded
 
 FACTORS = (1, 1.5, 2, 3, 4, 6, 8)
 SINGLE_SCALES = (1.0, 0.5, 0.25, 0.125)
