@@ -25,6 +25,7 @@ from app.imaging.decode import decode
 from app.imaging.encode import choose_format, encode
 from app.imaging.picture import ImageLimits, Probe
 from app.imaging.probe import probe
+from model.inference.contract import kept_warning
 from model.inference.scales import Plan, Scale, Work, most_tiles, restoration
 from model.inference.tiling import Pixels, TilePlan
 
@@ -61,6 +62,7 @@ class RestoreTrace:
     job: TileJob | None = None
     tiles: int = 0
     tiles_before: int = 0
+    tiles_kept: int = 0
     scales: tuple[float, ...] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -187,6 +189,7 @@ class Passes:
         """Take a finished job's image; return what is to be done next, or the answer."""
         with self._trace.at("stitch"):
             image = job.stitch()
+        self._trace.tiles_kept += job.tiles_kept
         return self._advance(image)
 
     def _advance(self, image: Pixels | None) -> "Work | Restored":
@@ -198,7 +201,8 @@ class Passes:
         trace.tiles = trace.tiles_done
         with trace.at("encode"):
             data = encode(picture, restored, self._format, options.quality, options.metadata, options.output)
-        return Restored(data, self._format, *change(picture.rgb, restored), picture.warnings)
+        warnings = picture.warnings + kept_warning(trace.tiles_kept, trace.tiles)
+        return Restored(data, self._format, *change(picture.rgb, restored), warnings)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:

@@ -33,15 +33,13 @@ def write(name: str, options: argparse.Namespace, figures: dict[str, object]) ->
     when = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"benchmark": name, "date": when, **circumstances(), "options": asked(options), **figures}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
+    path.write_text(json.dumps(result, indent=2, default=str) + "\n")  # paths among the options
+    print(json.dumps(figures, indent=2, default=str))  # noqa: T201 - a command's output
 
 
 def asked(options: argparse.Namespace) -> dict[str, object]:
     """Return the options as they are kept: all but where the result goes."""
-    kept = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    del kept["json"]
-    return kept
+    return {key: value for key, value in vars(options).items() if key != "json"}
 
 
 def circumstances() -> dict[str, object]:

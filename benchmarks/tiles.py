@@ -65,7 +65,7 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
         "seconds_per_tile": by_batch(each),
         "speedup_over_plain": round(best["plain"] / best["runner"], 3),
         "speedup_of_graphs": round(best["runner_without_graphs"] / best["runner"], 3) if on_gpu else None,
-        "error": error(runner.run(tiles), exact),
+        "error": error(runner.run(tiles).tiles, exact),
         "engines": {
             engine: {"speedup_of_runner": round(best[engine] / best["runner"], 3), "error": found}
             for engine, found in errors.items()
@@ -91,7 +91,7 @@ def by_batch(each: dict[tuple[str, int], float]) -> dict[str, dict[str, float]]:
 def released_exactly(plain: PlainRunner, tiles: np.ndarray) -> np.ndarray:
     """Return what the plain network answers without TF32."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return np.concatenate([plain.run(tile[None]) for tile in tiles])
+        return np.concatenate([plain.run(tile[None]).tiles for tile in tiles])
 
 
 def error(restored: np.ndarray, exact: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,7 +58,7 @@ class Metadata(StrEnum):
     """What becomes of the EXIF."""
 
     keep = "keep"
-    strip = "strip"
+    stripped = "strip"  # a str has a method of the name strip
 
 
 class Damaged(StrEnum):
@@ -74,8 +74,8 @@ class Writing:
 
     format: str | None = None
     quality: int | None = None
-    metadata: str = "keep"
-    damaged: str = "refuse"
+    metadata: Literal["keep", "strip"] = "keep"
+    damaged: Literal["refuse", "accept"] = "refuse"
     overwrite: bool = False
     scale: "Scale" = "auto"
     strength: float = 1.0
@@ -129,7 +129,7 @@ def restore(
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    name = {Format.jpg: "jpeg", Format.tif: "tiff"}.get(format, format and format.value)
+    name = {"jpg": "jpeg", "tif": "tiff"}.get(format, format.value) if format else None
     try:
         todo = plan(paths, out, name, overwrite=overwrite, resume=resume)
     except TargetError as error:
@@ -141,7 +141,9 @@ def restore(
         fail("stdout is a terminal; send it into a file or give --out a name")
     tally = Tally()
     at = parse_scale(scale, strength, tiling)
-    writing = Writing(name, quality, metadata.value, damaged.value, overwrite, at, strength)
+    exif: Literal["keep", "strip"] = "keep" if metadata is Metadata.keep else "strip"
+    incomplete: Literal["refuse", "accept"] = "refuse" if damaged is Damaged.refuse else "accept"
+    writing = Writing(name, quality, exif, incomplete, overwrite, at, strength)
     try:
         if todo.pairs:
             _restore_all(
@@ -202,6 +204,7 @@ def _restore_one(
     from app.imaging.picture import ImageLimits
     from app.imaging.probe import probe
     from model.checkpoints.checkpoint import write_atomically
+    from model.inference.contract import kept_warning
 
     format = writing.format or ("png" if target == STREAM else WRITTEN[target.suffix.lower()])
     data = sys.stdin.buffer.read() if source == STREAM else source.read_bytes()
@@ -209,12 +212,13 @@ def _restore_one(
     header = probe(data, ImageLimits(max_pixels=2**40, max_side=2**31))
     check_format(header, format)
     picture = decode(data, header, writing.damaged)
-    restored = restorer.restore(picture.rgb, report, scale=writing.scale, strength=writing.strength)
-    result = encode(picture, restored, format, writing.quality, writing.metadata)
+    outcome = restorer.outcome(picture.rgb, report, scale=writing.scale, strength=writing.strength)
+    notes = picture.warnings + kept_warning(outcome.kept, outcome.tiles)
+    result = encode(picture, outcome.image, format, writing.quality, writing.metadata)
     if target == STREAM:
         sys.stdout.buffer.write(result)
         sys.stdout.buffer.flush()
-        return header.pixels, picture.warnings
+        return header.pixels, notes
     # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
     if os.path.lexists(target) and not writing.overwrite:
         raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
@@ -222,7 +226,7 @@ def _restore_one(
     if source != STREAM:
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return header.pixels, picture.warnings
+    return header.pixels, notes
 
 
 def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:

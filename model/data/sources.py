@@ -187,7 +187,7 @@ def lift_rain(rainy: Sequence[Pair]) -> Degrade:
     """Make a degradation that adds rain lifted from other pairs, at random places, mirrored at random."""
 
     def degrade(clean: Picture, rng: np.random.Generator, _: Corner) -> tuple[Picture, Picture]:
-        pair = rainy[rng.integers(len(rainy))]
+        pair = rainy[int(rng.integers(len(rainy)))]
         missing = [max(0, need - has) for need, has in zip(clean.shape[:2], pair.clean.shape[:2], strict=True)]
         shape = clean.shape[0] - missing[0], clean.shape[1] - missing[1]
         box, _ = random_box(pair.clean, shape, rng)

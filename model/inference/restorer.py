@@ -5,6 +5,7 @@ Knows nothing of files or requests: an array in, an array out.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from model.checkpoints.catalog import shipped
 from model.checkpoints.checkpoint import TASKS
+from model.inference.contract import NonFiniteTiles
 from model.inference.runner import TileRunner, resolve_device
 from model.inference.scales import Course, Outcome, Scale, check_scale, restoration
 from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
@@ -148,9 +150,13 @@ class Restorer:
                 under_way.append(picture)
                 batch += list(islice(picture.tiles(), most - len(batch)))
             if batch:
-                restored = self.runner.run(np.stack([picture.cut(index) for picture, index in batch]))
-                for (picture, index), tile in zip(batch, restored, strict=True):
-                    picture.add(index, tile)
+                results = self.runner.run(np.stack([picture.cut(index) for picture, index in batch]))
+                if results.lost:
+                    first = batch[results.lost[0]][0]
+                    lost = (batch[place] for place in results.lost)
+                    raise NonFiniteTiles([index for picture, index in lost if picture is first])
+                for place, ((picture, index), tile) in enumerate(zip(batch, results.tiles, strict=True)):
+                    picture.add(index, tile, kept=place in results.kept)
             while under_way and (outcome := under_way[0].outcome):
                 under_way.popleft()
                 yield outcome
@@ -163,7 +169,7 @@ class _Picture:
 
     def __init__(self, course: Course, progress: Report | None) -> None:
         self._course, self._progress = course, progress
-        self._done = 0
+        self._done = self._kept = 0
         self.outcome: Outcome | None = None
         self._go_on(None)
 
@@ -176,9 +182,10 @@ class _Picture:
         """Cut one tile."""
         return cut(self._work.image, self._work.plan, index)
 
-    def add(self, index: int, tile: Pixels) -> None:
-        """Take a restored tile back; they come in their order. After the last the course goes on."""
+    def add(self, index: int, tile: Pixels, kept: bool) -> None:
+        """Take a tile back, restored or kept as it was; they come in their order. After the last the course goes on."""
         self._stitcher.add(index, tile)
+        self._kept += kept
         self._back += 1
         total = len(self._work.plan)
         self._report(self._done + self._back, self._done + total + self._work.later)
@@ -190,7 +197,7 @@ class _Picture:
         try:
             self._work = next(self._course) if restored is None else self._course.send(restored)
         except StopIteration as end:
-            self.outcome = end.value
+            self.outcome = replace(end.value, tiles=self._done, kept=self._kept)
             self._report(self._done, self._done)
         else:
             self._stitcher, self._back = Stitcher(self._work.plan), 0

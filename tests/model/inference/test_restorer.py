@@ -7,6 +7,7 @@ import model
 from model import Restorer
 from model.checkpoints.catalog import shipped
 from model.checkpoints.checkpoint import WeightsError
+from tests.pictures import drawn
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_task_names_the_shipped_weights_from_any_folder(task, tmp_path, monkey
     assert (restorer.runner.weights, restorer.runner.sha256) == (shipped(task)[0].stem, shipped(task)[1])
 
 
-def drawn(*sizes):
+def noise(*sizes):
     rng = np.random.default_rng(len(sizes))
     return [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
 
@@ -128,7 +129,7 @@ class Counting:
 
 
 def test_pictures_share_batches_and_come_back_in_order_as_each_alone(restorer):
-    pictures = drawn((64, 64), (150, 150), (64, 64), (40, 70), (64, 64), (64, 64))
+    pictures = noise((64, 64), (150, 150), (64, 64), (40, 70), (64, 64), (64, 64))
     counting = Restorer(Counting(restorer.runner))
     together = list(counting.restore_many(pictures, scale=1))
     for picture, restored in zip(pictures, together, strict=True):
@@ -159,7 +160,7 @@ def test_a_picture_of_many_that_is_none_is_told(restorer):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_a_tensor_comes_back_as_its_pixels_would(restorer, dtype):
-    pictures = drawn((70, 80), (70, 80))
+    pictures = noise((70, 80), (70, 80))
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(dtype) / 255
     restored = restorer.restore_tensor(images, strength=0.5)
     assert (restored.dtype, restored.shape) == (dtype, images.shape)
@@ -184,3 +185,12 @@ def test_what_the_package_offers_is_there():
     assert {getattr(model, name) is not None for name in model.__all__} == {True}
     with pytest.raises(AttributeError, match="Restaurateur"):
         model.Restaurateur  # noqa: B018
+
+
+def test_tiles_that_come_out_as_noise_stay_as_they_were_and_are_counted(noisy_weights):
+    image = drawn(100, 150)
+    image[:, :64] = 127  # a flat tile comes out flat, which may be right
+    outcome = Restorer.load(noisy_weights, device="cpu").outcome(image, scale=1)
+    assert (outcome.tiles, outcome.kept) == (6, 4)
+    assert np.array_equal(outcome.image[:, 80:], image[:, 80:])
+    assert not np.array_equal(outcome.image[:, :48], image[:, :48])
