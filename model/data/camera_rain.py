@@ -261,7 +261,7 @@ def _shape(
         around = np.arctan2(across, y * cosine + x * sine)
         bumps = np.cos(3 * around + outline[0]) + np.cos(5 * around + outline[1])
         edge = edge * (1 + drops.uneven / 2 * bumps)
-    shape = np.clip((edge - away) / np.float32(max(drops.softness * radius, 0.7)) + 0.5, 0, 1)
+    shape: np.ndarray = np.clip((edge - away) / np.float32(max(drops.softness * radius, 0.7)) + 0.5, 0, 1)
     if drops.rim:
         shape = shape * (1 - drops.rim * np.clip(1 - (away / edge) ** 2, 0, 1))
     if length > 2 * radius:  # a streak begins and ends softly
