@@ -117,15 +117,16 @@ class Admission:
         rate = self._tiles_per_second()
         if rate and (alone := tiles / rate) > allowed:
             raise DeadlineExceeded(
-                f"The picture takes about {alone:.2g} s when nothing else waits, and {allowed:.2g} s are allowed. "
-                "Another try cannot help; allow more.",
+                f"The picture takes about {_rounded(alone)} s when nothing else waits, and {_rounded(allowed)} s are "
+                "allowed. Another try cannot help; allow more.",
                 limit=round(allowed, 3),
                 observed=round(alone, 3),
             )
         if (predicted := self.predicted_seconds(tiles)) > allowed:
             late = (predicted - allowed) * self._tiles_per_second()
             raise self._overloaded(
-                f"The picture would take about {predicted:.2g} s with the others, and {allowed:.2g} s are allowed.",
+                f"The picture would take about {_rounded(predicted)} s with the others, and {_rounded(allowed)} s are "
+                "allowed.",
                 "deadline",
                 late,
                 tiles,
@@ -159,3 +160,8 @@ class Admission:
             retry_after_seconds=max(seconds, MIN_RETRY_SECONDS),
             reason=reason,
         )
+
+
+def _rounded(seconds: float) -> str:
+    """Say seconds in two digits, or whole: 0.35, 7.2, 612."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"

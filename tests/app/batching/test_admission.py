@@ -99,6 +99,9 @@ def test_a_deadline_that_an_idle_service_could_not_meet_is_no_matter_of_coming_b
     assert refusal.value.retry_after_seconds is None
     with world.admit(20, deadline=2.0):
         pass
+    slow = World(rate=0.1)
+    with pytest.raises(DeadlineExceeded, match=r"about 200 s .* 123 s are allowed"), slow.admit(20, deadline=123.4):
+        pass
 
 
 def test_nothing_is_predicted_before_the_first_batch():
