@@ -7,8 +7,8 @@ dimensions to 256, and the accumulator is 16 bits wide: exact, half the memory o
 in which tiles come back.
 
 A window does not show the scene around it, and haze is judged by the scene. A plan with an overview therefore adds the
-tiles of the picture made up to eight times smaller, then those of that picture made smaller, until one tile shows all of
-it. Each restored size sets the brightness of the next larger one, which keeps its own detail.
+tiles of the picture made up to eight times smaller, then those of that picture made smaller, until one tile shows all
+of it. Each restored size sets the brightness of the next larger one, which keeps its own detail.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ Sides = TypeVar("Sides", int, NDArray[np.int_])
 _AXIS_SUM = 16
 
 _REDUCTION = 8
-"""An overview is at most so many times smaller. In a smaller one a step between two tiles is too narrow to be mended."""
+"""An overview is at most so many times smaller: in a smaller one a step between tiles is too narrow to be mended."""
 
 _SMOOTHING = 1.2
 """The correction is blurred with this standard deviation, in pixels of the overview, so that finer detail stays."""
@@ -47,9 +47,10 @@ _BAND_ROWS = 256
 class TilePlan:
     """Lay windows of tile × tile pixels over a picture of height × width pixels, at least one in each direction.
 
-    overlap 0 is the authors' protocol: windows stand side by side, and the last is pushed inward to end at the border. Of
-    the last only the part counts that no earlier window covers. overlap > 0 spaces the windows evenly; each shares at
-    least that many pixels with the next, and a linear ramp of that width in the middle of the shared strip joins them.
+    overlap 0 is the authors' protocol: windows stand side by side, and the last is pushed inward to end at the border.
+    Of the last only the part counts that no earlier window covers. overlap > 0 spaces the windows evenly; each shares
+    at least that many pixels with the next, and a linear ramp of that width in the middle of the shared strip joins
+    them.
     A picture smaller than a tile is padded by reflection; `Stitcher.image` crops the padding off again.
     overview: where there are several windows, the tiles of the picture made smaller follow after them.
     """
