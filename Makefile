@@ -39,7 +39,7 @@ bench: .venv/dev $(if $(filter peers,$(BENCH)),.venv/peers/ready)
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 # Every measurement, one after the other, and then the tables of docs/performance.md from what they wrote.
-MEASUREMENTS := "tiles --profile" "tiles --network w48d16 --profile --rounds 3" "start" "memory" "stages" "load" "load --network w48d16" "batching" \
+MEASUREMENTS := "photos" "tiles --profile" "tiles --network w48d16 --profile --rounds 3" "start" "memory" "stages" "load" "load --network w48d16" "batching" \
 	"batching --network w16d4" "flood" "overload" "peers --model plain" "peers --model runner"
 performance: .venv/dev .venv/peers/ready
 	for bench in $(MEASUREMENTS); do $(BIN)/python -m benchmarks.$$bench || exit 1; done

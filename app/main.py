@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
@@ -28,6 +27,7 @@ from app.pipeline import Pipeline
 from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from model import __version__
 from model.checkpoints.checkpoint import TASKS
 from model.inference.contract import Runner
 from model.inference.scales import most_tiles_within
@@ -144,7 +144,7 @@ def create_app(
 
     app = FastAPI(
         title="DMSR",
-        version=version("dmsr-service"),
+        version=__version__,
         description="Removes rain and haze from photos.",
         lifespan=lifespan,
         docs_url=None,  # FastAPI's page would load its parts from a CDN; ours is api/reference.py

@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 Post = Callable[[int], Awaitable[int]]
@@ -25,15 +26,10 @@ class Answer(NamedTuple):
     seconds: float
 
 
-def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
-    """Return the instants of a Poisson process of `rate` a second, in seconds from its start."""
+def poisson(rate: float, count: int, seed: int = 0) -> list[float]:
+    """Return the first `count` instants of a Poisson process of `rate` a second, in seconds from its start."""
     rng = random.Random(seed)
-    instants: list[float] = []
-    due = rng.expovariate(rate)
-    while due < seconds:
-        instants.append(due)
-        due += rng.expovariate(rate)
-    return instants
+    return list(accumulate(rng.expovariate(rate) for _ in range(count)))
 
 
 async def open_loop(post: Post, instants: Sequence[float], patience: float) -> list[Answer]:

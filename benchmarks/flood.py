@@ -11,8 +11,8 @@ import time
 import httpx
 
 from benchmarks import report, scrape
+from benchmarks.pictures import drawn, encoded
 from benchmarks.service import serving
-from tests.pictures import drawn, encoded
 
 
 async def latency(client: httpx.AsyncClient, picture: bytes) -> float:

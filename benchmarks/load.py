@@ -15,19 +15,20 @@ import httpx
 from benchmarks import networks, report, scrape
 from benchmarks.arrivals import Post, by_status, closed_loop, open_loop, poisson
 from benchmarks.batching import bare_seconds
+from benchmarks.pictures import drawn, encoded
 from benchmarks.service import serving
 from benchmarks.stages import stations
-from benchmarks.timing import percentiles
+from benchmarks.timing import TAIL_COUNT, percentiles
 from model.inference.runner import TileRunner
 from model.inference.tiling import TilePlan
-from tests.pictures import drawn, encoded
 
 SMALL = (256, 256)
 MIXED = ((96, 96), (128, 128), (256, 256), (256, 256), (200, 300), (400, 600))
 COUNTERS = (
-    "dmsr_tiles_total",
-    'dmsr_stage_duration_seconds_sum{stage="device"',  # of batches at once it counts each second once
-    "dmsr_batch_duration_seconds_count",
+    scrape.Series("dmsr_tiles_total"),
+    # Of batches at once it counts each second once.
+    scrape.Series("dmsr_stage_duration_seconds_sum", (("stage", "device"),)),
+    scrape.Series("dmsr_batch_duration_seconds_count"),
 )
 PATIENCE_SECONDS = 600
 
@@ -82,14 +83,14 @@ async def saturation(client: httpx.AsyncClient, runner: TileRunner, rounds: int,
 async def arrivals(
     client: httpx.AsyncClient, load: float, tiles_per_second: float, tiles: Sequence[int], count: int
 ) -> dict[str, object]:
-    """Send about `count` pictures of mixed sizes at a share of the capacity, whether or not the service keeps up."""
+    """Send `count` pictures of mixed sizes at a share of the capacity, whether or not the service keeps up."""
     rate = load * tiles_per_second / statistics.mean(tiles)
-    instants = poisson(rate, count / rate)
+    instants = poisson(rate, count)
     post = posting(client, [encoded(drawn(*size)) for size in MIXED])
     before, start = await scrape.totals(client, *COUNTERS), time.perf_counter()
     answers = await open_loop(post, instants, PATIENCE_SECONDS)
     elapsed, after = time.perf_counter() - start, await scrape.totals(client, *COUNTERS)
-    done, device_seconds, batches = (after[name] - before[name] for name in COUNTERS)
+    done, device_seconds, batches = (later - earlier for earlier, later in zip(before, after, strict=True))
     return {
         "load": load,
         "pictures": len(answers),
@@ -119,11 +120,11 @@ def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of runner and service at saturation")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of runner and service at saturation")
     parser.add_argument("--pictures", type=int, default=24, help="of 256×256 a turn")
     parser.add_argument("--idle-rounds", type=int, default=7, help="single pictures")
     parser.add_argument("--loads", type=float, nargs="*", default=[0.5, 0.8], help="shares of the capacity")
-    parser.add_argument("--arrivals", type=int, default=20, help="expected at each load")
+    parser.add_argument("--arrivals", type=int, default=TAIL_COUNT, help="at each load")
     options = parser.parse_args()
     with serving(options.network) as service:
         figures = asyncio.run(measure(service.url, options))

@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 
 from benchmarks import report
+from benchmarks.pictures import drawn, encoded
 from benchmarks.service import serving
 from benchmarks.stages import MEGAPIXELS, size
-from tests.pictures import drawn, encoded
 
 
 def status_bytes(pid: int, field: str) -> int:

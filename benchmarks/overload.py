@@ -15,9 +15,9 @@ from benchmarks import networks, report, scrape
 from benchmarks.arrivals import by_status, open_loop, poisson
 from benchmarks.load import PATIENCE_SECONDS
 from benchmarks.memory import status_bytes
+from benchmarks.pictures import drawn, encoded
 from benchmarks.service import serving
 from model.inference.tiling import TilePlan
-from tests.pictures import drawn, encoded
 
 SIDE = 200
 
@@ -82,7 +82,7 @@ async def sustained(
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
-    instants = poisson(10 * rate, seconds)
+    instants = poisson(10 * rate, round(10 * rate * seconds))
     before, start = await scrape.total(client, "dmsr_tiles_total"), time.perf_counter()
     computed = time.process_time()
     posting = open_loop(lambda _: send("POST /derain?scale=1", picture), instants, PATIENCE_SECONDS)

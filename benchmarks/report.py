@@ -30,12 +30,16 @@ def read(name: str, options: argparse.Namespace | None = None) -> dict | None:
 def write(name: str, options: argparse.Namespace, figures: dict[str, object]) -> None:
     """Print the figures and write them with their circumstances."""
     path = options.json or FOLDER / f"{name}.json"
-    asked = {key: value for key, value in vars(options).items() if key != "json"}
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    result = {"benchmark": name, "date": when, **circumstances(), "options": asked, **figures}
+    result = {"benchmark": name, "date": when, **circumstances(), "options": asked(options), **figures}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2, default=str) + "\n")  # paths among the options
-    print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
+    print(json.dumps(figures, indent=2, default=str))  # noqa: T201 - a command's output
+
+
+def asked(options: argparse.Namespace) -> dict[str, object]:
+    """Return the options as they are kept: all but where the result goes."""
+    return {key: value for key, value in vars(options).items() if key != "json"}
 
 
 def circumstances() -> dict[str, object]:

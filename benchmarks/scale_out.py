@@ -16,12 +16,13 @@ import httpx
 import torch
 
 from benchmarks import report
+from benchmarks.cluster import RayService, cpu_seconds, run_cluster
+from benchmarks.pictures import drawn, encoded
+from benchmarks.process import ROOT
 from model.checkpoints.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from model.inference.tiling import TilePlan
 from model.network.config import DMSRConfig
 from model.network.network import DMSR
-from tests.deploy.cluster import ROOT, RayService, cpu_seconds, run_cluster
-from tests.pictures import drawn, encoded
 
 BARE = """
 import sys, time, numpy as np, torch
@@ -90,7 +91,7 @@ def scale_out(
     rates, shares, seconds = {}, {}, {}
     with run_cluster(nodes=2) as service:
         for restorers in (1, 2):
-            settings = {"DMSR_WEIGHTS_DERAIN": str(weights), "DMSR_RUNNER_MAX_TILES": "1"}
+            settings = {"DMSR_WEIGHTS_DERAIN": str(weights), "DMSR_RUNNER_MAX_TILES": "1", "OMP_NUM_THREADS": "1"}
             service.deploy(settings | {"DMSR_RUNNER_PRECISION": "fp32"}, restorers)
             rates[restorers], shares[restorers], seconds[restorers] = measure(
                 service, restorers, info.tile, count, huge

@@ -15,20 +15,21 @@ import httpx
 import numpy as np
 
 from benchmarks import report
+from benchmarks.pictures import encoded
 from benchmarks.service import serving
 from benchmarks.stages import post
 from model.checkpoints.catalog import Catalog
 from model.checkpoints.checkpoint import read_info
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
-from model.data.datasets import list_pictures, load_pairs
+from model.data.datasets import list_pictures
 from model.data.haze import add_haze, sample_haze
+from model.data.layouts import load_pairs
 from model.data.picture import Picture, picture_rng, read_picture, resize, through_jpeg
 from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.enlarged import enlarge, measure_enlarged
 from model.evaluation.metrics import luma, psnr
 from model.inference.restorer import Restorer
 from model.inference.scales import Response
-from tests.pictures import encoded
 
 WIDTHS = (3, 2, 1.5, 1, 0.75, 0.5)
 MIDDLE = 288

@@ -10,9 +10,9 @@ import time
 import httpx
 
 from benchmarks import networks, report
+from benchmarks.pictures import drawn, encoded
 from benchmarks.service import serving
 from model.inference.tiling import TilePlan
-from tests.pictures import drawn, encoded
 
 MEGAPIXELS = (0.3, 1.0, 6.0, 24.0)
 

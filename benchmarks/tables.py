@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.photos import MEGAPIXELS
 from benchmarks.report import read
 from benchmarks.weights import sets
 from model.checkpoints.catalog import Catalog
@@ -60,6 +61,18 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
+def photos() -> str:
+    """Show what a user waits for."""
+    rows = []
+    for row in (read("photos-w16d4") or {"photos": [{"megapixels": megapixels} for megapixels in MEGAPIXELS]})[
+        "photos"
+    ]:
+        taken = [row.get(weather) for weather in ("rain", "dry", "haze")]
+        each = (f"{found['seconds']} s, at {found['scales']}" if found else MISSING for found in taken)
+        rows.append((f"{row['megapixels']:g}", *each))
+    return table(("megapixels", "with rain", "dry", "with haze"), rows)
+
+
 def wanted() -> str:
     """Set what is wanted against what was measured."""
     rows = []
@@ -107,7 +120,7 @@ def load() -> str:
     rows = []
     for name in NETWORKS:
         for row in (read(f"load-{name}") or {"open_loop": []})["open_loop"]:
-            latencies = (row[f"p{percent}_seconds"] for percent in (50, 95, 99))
+            latencies = (row.get(f"p{percent}_seconds", "–") for percent in (50, 95, 99))
             rows.append((name, row["load"], row["pictures"], row["tiles_per_second"], row["device_busy"], *latencies))
     return table(("network", "load", "pictures", "tiles a second", "device busy", "p50 s", "p95 s", "p99 s"), rows)
 
@@ -123,7 +136,7 @@ def peers() -> str:
             rates = (figures[workload]["pictures_per_second"] for workload in ("uniform", "mixed"))
             beside = figures["beside"]
             late = beside["statuses"].get("0", 0)
-            p95 = f"{'≥ ' * bool(late)}{beside['p95_seconds']}"
+            p95 = f"{'≥ ' * bool(late)}{beside.get('p95_seconds', '–')}"
             rows.append((model, name.replace("_", " "), *rates, beside["p50_seconds"], p95))
     head = ("peers have", "server", "uniform, pictures/s", "mixed, pictures/s", "beside a huge one, p50 s", "p95 s")
     return table(head, rows)
@@ -179,7 +192,7 @@ def runs() -> str:
     return table(("result", "date", "revision", "machine"), rows)
 
 
-SHOWN = (wanted, tiles, profile, stages, load, peers, runs, headlines, scores_derain, scores_dehaze)
+SHOWN = (photos, wanted, tiles, profile, stages, load, peers, runs, headlines, scores_derain, scores_dehaze)
 TABLES = {each.__name__: each for each in SHOWN}
 
 

@@ -1,5 +1,9 @@
-"""The runner against the plain network: seconds a tile, error, and how close both are to the machine's own limits."""
+"""The runner against the plain network, ONNX Runtime and OpenVINO: seconds a tile, error, and the machine's own limits.
 
+On a processor the other engines have rows where they are installed.
+"""
+
+import contextlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,13 +13,16 @@ from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import networks, report, roofline
+from benchmarks.engines import engines
+from benchmarks.pictures import drawn
 from benchmarks.plain import PlainRunner, plain_process
 from benchmarks.timing import interleaved
 from model.inference.runner import TileRunner
-from tests.pictures import drawn
 
 CPU_BATCHES = (1, 2, 4, 8)
 CUDA_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+PRECISIONS = {"bf16": "auto", "fp32": "fp32"}
+"""What a runner is asked for, by what it has chosen."""
 
 
 def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -> dict[str, object]:
@@ -38,11 +45,20 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
         if not on_gpu or count <= chosen:  # above the chosen batch there are no graphs
             contenders["runner", count] = lambda count=count: run(count)
     if on_gpu:
-        eager = without_graphs(*networks.build(name), chosen)
+        # Graphs are captured by warm_up alone: this one launches kernel by kernel.
+        eager = TileRunner(*networks.build(name), precision=PRECISIONS[runner.precision], max_tiles=chosen)
         contenders["runner_without_graphs", chosen] = lambda: eager.run(tiles[:chosen])
     peaks = [roofline.peaks(runner.device, runner.precision)]
-    with plain_process(name, plain.device.type) as released:
+    with (
+        plain_process(name, plain.device.type) as released,
+        contextlib.nullcontext({}) if on_gpu else engines(name) as others,
+    ):
+        for engine, restore in others.items():
+            for count in batches:
+                contenders[engine, count] = lambda restore=restore, count=count: restore(tiles[:count])
         each = {key: seconds / key[1] for key, seconds in interleaved(contenders, rounds).items()}
+        exact = released_exactly(plain, tiles)
+        errors = {engine: error(restore(tiles), exact) for engine, restore in others.items()}
     best = {who: min(taken for (name, _), taken in each.items() if name == who) for who, _ in each}
     peaks.append(roofline.peaks(runner.device, runner.precision))
     figures: dict[str, object] = {
@@ -51,28 +67,19 @@ def measure(name: str, batches: list[int] | None, rounds: int, profiled: bool) -
         "seconds_per_tile": by_batch(each),
         "speedup_over_plain": round(best["plain"] / best["runner"], 3),
         "speedup_of_graphs": round(best["runner_without_graphs"] / best["runner"], 3) if on_gpu else None,
-        "error": error(runner, plain, tiles),
+        "error": error(runner.run(tiles).tiles, exact),
+        "engines": {
+            engine: {"speedup_of_runner": round(best[engine] / best["runner"], 3), "error": found}
+            for engine, found in errors.items()
+        },
         "roofline": limits(runner, best, *map(max, zip(*peaks, strict=True))),
     }
     if profiled:
         figures["profile"] = {
             "plain": operator_shares(lambda: plain.run(tiles[:1]), on_gpu),
-            "runner": operator_shares(lambda: run(chosen) if on_gpu else on_this_thread(runner, tiles[:1]), on_gpu),
+            "runner": operator_shares(lambda: run(chosen if on_gpu else 1), on_gpu),
         }
     return figures
-
-
-def without_graphs(network: object, info: object, chosen: int) -> TileRunner:
-    """Make a runner that launches kernel by kernel; only this comparison wants one, so the runner has no switch."""
-    runner = TileRunner(network, info, max_tiles=chosen)
-    runner._graphs = None
-    return runner
-
-
-@torch.inference_mode()
-def on_this_thread(runner: TileRunner, tiles: np.ndarray) -> None:
-    """Run tiles where a profiler sees it, which follows no other thread; the runner's own are others."""
-    runner._restore(torch.from_numpy(tiles))
 
 
 def by_batch(each: dict[tuple[str, int], float]) -> dict[str, dict[str, float]]:
@@ -83,11 +90,15 @@ def by_batch(each: dict[tuple[str, int], float]) -> dict[str, dict[str, float]]:
     return grouped
 
 
-def error(runner: TileRunner, plain: PlainRunner, tiles: np.ndarray) -> dict[str, float]:
-    """Compare what both answer, in 8-bit steps; the plain network without TF32."""
+def released_exactly(plain: PlainRunner, tiles: np.ndarray) -> np.ndarray:
+    """Return what the plain network answers without TF32."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        wanted = np.concatenate([plain.run(tile[None]).tiles for tile in tiles])
-    difference = np.abs(runner.run(tiles).tiles.astype(int) - wanted)
+        return np.concatenate([plain.run(tile[None]).tiles for tile in tiles])
+
+
+def error(restored: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """Compare two answers, in 8-bit steps."""
+    difference = np.abs(restored.astype(int) - exact)
     return {
         "mean_steps": round(float(difference.mean()), 4),
         "p999_steps": float(np.quantile(difference, 0.999)),

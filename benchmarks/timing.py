@@ -25,10 +25,14 @@ def interleaved(contenders: Mapping[Name, Callable[[], object]], rounds: int) ->
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
+TAIL_COUNT = 200
+"""With fewer values a 95th percentile is decided by ten of them or less, and a 99th by two or none."""
+
+
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """Sum up latencies: median, 95th and 99th percentile, each a value that occurred."""
+    """Sum up latencies: median, and of 200 or more the 95th and 99th percentile, each a value that occurred."""
     ordered = sorted(seconds)
     return {
         f"p{percent}_seconds": round(ordered[min(len(ordered) * percent // 100, len(ordered) - 1)], 4)
-        for percent in (50, 95, 99)
+        for percent in ((50, 95, 99) if len(seconds) >= TAIL_COUNT else (50,))
     }

@@ -1,20 +1,12 @@
-"""Pictures for the tests and benchmarks, all drawn by code.
-
-Pillow is imported where it is used: benchmarks of the bare network draw pictures on machines without it.
-"""
+"""Pictures for the tests, all drawn by code: the benchmarks' own, in every format there is."""
 
 from io import BytesIO
 
 import numpy as np
 
+from benchmarks.pictures import drawn
 
-def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Draw a picture with slopes, edges and noise, uint8 (H, W, 3)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    base = np.stack([x * 255 / max(width - 1, 1), y * 255 / max(height - 1, 1), 128 + 100 * np.sin(x / 9)], axis=-1)
-    base[(y // 8 + x // 8) % 5 == 0] *= 0.5
-    return np.clip(base + rng.normal(0, 6, base.shape), 0, 255).astype(np.uint8)
+__all__ = ["decoded", "drawn", "encoded"]
 
 
 def encoded(rgb: np.ndarray, format: str = "png", **options: object) -> bytes:

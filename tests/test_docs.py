@@ -63,8 +63,16 @@ def test_the_readme_s_command_line_works(command, here):
 
 @pytest.mark.parametrize("program", blocks(README, "python"))
 def test_the_readme_s_program_works(program, here):
-    program = program.replace('"weights/', f'"{ROOT}/weights/')
     subprocess.run([sys.executable, "-c", program], cwd=here, check=True, timeout=100, env={"PYTHONPATH": str(ROOT)})
+    assert (here / "clean.png").exists()
+
+
+def test_the_library_page_s_programs_work(here):
+    """One after the other, as a reader would paste them."""
+    programs = blocks((ROOT / "docs/library.md").read_text(), "python")
+    assert len(programs) == 4
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", "\n".join(programs)], cwd=here, check=True, timeout=100, env=environment)
     assert (here / "clean.png").exists()
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    pairs: Annotated[Path, typer.Argument(help="A folder with input/ and target/; with --suite, the data folder.")],
+    pairs: Annotated[
+        Path, typer.Argument(help="A folder of pairs in any of the usual layouts; with --suite, the data folder.")
+    ],
     task: Annotated[str, typer.Option(help="derain or dehaze: whose default weights are scored.")] = "derain",
     weights: Annotated[Path | None, typer.Option(help="A .safetensors file instead of the default one.")] = None,
     tiling: Annotated[
@@ -46,12 +48,16 @@ def evaluate(
 ) -> None:
     """Score weights on pairs: PSNR and SSIM on Y and PSNR on RGB, the input's beside the output's.
 
+    Pairs lie in two folders (input and target, rainy and norain, hazy and gt), are named rain-1 and norain-1, or stand
+    side by side in one picture. The layout that was found is told.
+
     The tile step tells by how many of 255 levels the brightness step between tiles grew in flat regions.
     """
     from rich.console import Console
     from rich.progress import track
 
-    from model.data.datasets import DatasetError, load_pairs
+    from model.data.datasets import DatasetError
+    from model.data.layouts import find_layout
     from model.evaluation.enlarged import measure_enlarged
     from model.evaluation.metrics import SSIM_SIDE
     from model.evaluation.protocol import evaluate as score
@@ -66,7 +72,9 @@ def evaluate(
         return
     restore = partial(restorer.restore, scale=at, strength=strength)
     try:
-        loaded = load_pairs(pairs, take, min_side=SSIM_SIDE)
+        layout = find_layout(pairs)
+        loaded = layout.load(take, min_side=SSIM_SIDE)
+        errors.print(f"{pairs}: {layout}", markup=False, highlight=False, soft_wrap=True)
         if factors:
             outcome = partial(restorer.outcome, scale=at, strength=strength)
             rows = [measure_enlarged(outcome, loaded, factor) for factor in track(factors, "Scoring", console=errors)]

@@ -1,6 +1,5 @@
 """The `dmsr` command: one verb a file; heavy imports stand inside the verbs, so that `dmsr --version` is quick."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from app.cli.evaluate import evaluate
 from app.cli.restore import restore
 from app.cli.serve import serve
 from app.cli.train import train
+from model import __version__
 
 app = typer.Typer(
     name="dmsr",
@@ -26,7 +26,7 @@ for verb in (serve, restore, doctor, evaluate, train, degrade, convert):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"dmsr {version('dmsr-service')}")
+        typer.echo(f"dmsr {__version__}")
         raise typer.Exit
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,7 +58,7 @@ class Metadata(StrEnum):
     """What becomes of the EXIF."""
 
     keep = "keep"
-    strip = "strip"
+    stripped = "strip"  # a str has a method of the name strip
 
 
 class Damaged(StrEnum):
@@ -74,8 +74,8 @@ class Writing:
 
     format: str | None = None
     quality: int | None = None
-    metadata: str = "keep"
-    damaged: str = "refuse"
+    metadata: Literal["keep", "strip"] = "keep"
+    damaged: Literal["refuse", "accept"] = "refuse"
     overwrite: bool = False
     scale: "Scale" = "auto"
     strength: float = 1.0
@@ -129,7 +129,7 @@ def restore(
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    name = {Format.jpg: "jpeg", Format.tif: "tiff"}.get(format, format and format.value)
+    name = {"jpg": "jpeg", "tif": "tiff"}.get(format, format.value) if format else None
     try:
         todo = plan(paths, out, name, overwrite=overwrite, resume=resume)
     except TargetError as error:
@@ -141,7 +141,9 @@ def restore(
         fail("stdout is a terminal; send it into a file or give --out a name")
     tally = Tally()
     at = parse_scale(scale, strength, tiling)
-    writing = Writing(name, quality, metadata.value, damaged.value, overwrite, at, strength)
+    exif: Literal["keep", "strip"] = "keep" if metadata is Metadata.keep else "strip"
+    incomplete: Literal["refuse", "accept"] = "refuse" if damaged is Damaged.refuse else "accept"
+    writing = Writing(name, quality, exif, incomplete, overwrite, at, strength)
     try:
         if todo.pairs:
             _restore_all(

@@ -28,19 +28,12 @@ def load_restorer(
     task: str, weights: Path | None, device: str, tiling: str = "blend", precision: str = "auto"
 ) -> "Restorer":
     """Load a restorer, or end the command with the reason."""
-    from model.checkpoints.catalog import Catalog
-    from model.checkpoints.checkpoint import WeightsError
-    from model.inference.devices import resolve_device
+    from model.checkpoints.checkpoint import TASKS, WeightsError
     from model.inference.restorer import Restorer
 
+    if weights is None and task not in TASKS:
+        fail(f"there are no weights for {task!r}; --weights names a file")
     try:
-        sha256 = None
-        if weights is None:
-            catalog = Catalog.load()
-            entry = catalog.default(task, resolve_device(device).type)
-            if entry is None:
-                fail(f"there are no weights for {task!r}; --weights names a file")
-            weights, sha256 = catalog.path(entry), entry.sha256
-        return Restorer.load(weights, device, tiling, precision, sha256)
+        return Restorer.load(weights or task, device, tiling, precision)
     except (WeightsError, ValueError) as error:
         fail(str(error))

@@ -2,23 +2,23 @@
 
 import { $, element } from "./dom.js";
 import { formatName, resultName } from "./formats.js";
-import { query } from "./service.js";
+import { optionsOf, query } from "./service.js";
 import { duration, bytes, plain, t } from "./words.js";
 
-/** Sizes of the rain that can be tried by hand: the photo is made so many times smaller. */
-const SCALES = ["1", "2", "4", "8"];
+/** Sizes of the rain that can be tried by hand: for these the photo is made so many times smaller. */
+const SIZES = [1, 2, 4, 8, 16];
 
-/** Offer what the service has: another strength, another size of the rain. */
+/** Offer what the service has: another strength, and for rain another size of it. */
 export function drawOptions(album) {
   const offered = album.limits?.options ?? [];
   $("strength-box").hidden = !offered.includes("strength");
-  $("scale-box").hidden = !offered.includes("scale");
-  const sizes = [[t("scaleAuto"), ""], ...SCALES.map((scale) => [`1:${scale}`, scale])];
+  const choices = [[t("scaleAuto"), ""], ...SIZES.map((size) => [`1:${size}`, `${1 / size}`])];
   const chosen = album.scale ?? "";
-  $("scale").replaceChildren(...sizes.map(([text, value]) => element("option", text, { value, selected: value === chosen })));
+  $("scale").replaceChildren(...choices.map(([text, value]) => element("option", text, { value, selected: value === chosen })));
 }
 
 export function drawResult(album, photo, result) {
+  $("scale-box").hidden = !album.limits?.options.includes("scale") || album.task === "dehaze";
   drawFacts(result);
   drawTimes(result);
   drawCommand(album, photo, result);
@@ -26,9 +26,12 @@ export function drawResult(album, photo, result) {
 
 /** Tell in one sentence how much a result is another picture, as the eye takes a mean change in 8-bit steps. */
 export function sentence({ steps, milliseconds }, task) {
+  const time = duration(milliseconds / 1000);
+  const dry = steps.some(({ name, scale }) => name === "derain" && scale === "none");
+  if (dry && steps.length === 1) return t("derainNone", { time });
   const mean = meanChange(steps) ?? 5;
   const amount = mean < 0.5 ? "Nothing" : mean < 2 ? "Little" : mean < 10 ? "Some" : "Much";
-  return t(`${task}${amount}`, { time: duration(milliseconds / 1000) });
+  return t(`${dry ? "dehaze" : task}${amount}`, { time });
 }
 
 /** Tell how many times brighter what was removed is drawn, to be seen when it is faint and not to glare when it is not. */
@@ -46,11 +49,17 @@ function drawFacts({ steps, blob, format }) {
   for (const { name, change, weights, scale } of steps) {
     const title = (key) => (steps.length > 1 ? `${t(name)}: ${t(key)}` : t(key));
     if (change) facts.push([title("mean"), plain(change.mean, 1)], [title("largest"), plain(change.largest)]);
-    if (scale) facts.push([title("scaleUsed"), scale]);
+    if (scale) facts.push([title("scaleUsed"), scale === "none" ? t("scaleNone") : sizes(scale)]);
     if (weights) facts.push([title("weights"), weights]);
   }
   facts.push([t("result"), `${formatName(`image/${format}`)}, ${bytes(blob.size)}`]);
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+/** Write scales such as "0.5, 0.125" as people know them from maps: 1:2, 1:8. */
+function sizes(scales) {
+  const rounded = scales.split(", ").map((scale) => Math.round(10 / scale) / 10);
+  return rounded.map((size) => `1:${plain(size, size % 1 ? 1 : 0)}`).join(", ");
 }
 
 function drawTimes({ steps, milliseconds }) {
@@ -79,7 +88,7 @@ function drawCommand({ key }, { name }, { steps, format, options }) {
     const first = at === 0;
     const last = at === steps.length - 1;
     const upload = `--data-binary ${first ? quoted(`@${name}`) : "@-"}`;
-    return [head, upload, address(step.name, last ? options : { ...options, format: "png" }), ...(last ? [target] : [])].join(" \\\n  ");
+    return [head, upload, address(step.name, optionsOf(step.name, last ? options : { ...options, format: "png" })), ...(last ? [target] : [])].join(" \\\n  ");
   });
   $("command").textContent = commands.join(" |\n");
 }

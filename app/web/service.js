@@ -56,7 +56,8 @@ export async function restore(photo, task, { options, between, key, signal, onPr
   let body = photo;
   for (const [at, name] of names.entries()) {
     const last = at === names.length - 1;
-    const step = await restoreUntilTaken(body, name, last ? options : { ...options, ...between }, {
+    const asked = optionsOf(name, last ? options : { ...options, ...between });
+    const step = await restoreUntilTaken(body, name, asked, {
       key,
       signal,
       onWait,
@@ -66,6 +67,11 @@ export async function restore(photo, task, { options, between, key, signal, onPr
     steps.push({ name, ...step });
   }
   return { blob: body, steps, milliseconds: steps.reduce((sum, step) => sum + step.milliseconds, 0) };
+}
+
+/** Leave out what is not for a step: haze has no size, and at that of the rain it would be judged worse. */
+export function optionsOf(name, options) {
+  return name === "dehaze" ? { ...options, scale: undefined } : options;
 }
 
 /** Write options as the query of an address. */

@@ -22,10 +22,10 @@ import httpx
 from benchmarks import networks, report
 from benchmarks.arrivals import UNANSWERED, Answer, Post, by_status, closed_loop, open_loop, poisson
 from benchmarks.load import MIXED, SMALL
+from benchmarks.pictures import drawn, encoded
 from benchmarks.process import ROOT, free_port, running, wait_until
 from benchmarks.service import START_SECONDS, Service, serving
-from benchmarks.timing import percentiles
-from tests.pictures import drawn, encoded
+from benchmarks.timing import TAIL_COUNT, percentiles
 
 TINY = (128, 128)
 """The small picture beside the huge one: one window, in both tilings."""
@@ -183,7 +183,7 @@ async def beside(post: Callable[[list[bytes]], Post], options: object) -> dict[s
 
     flood = asyncio.create_task(keep_posting())
     await asyncio.sleep(options.head_start)
-    instants = poisson(options.small_rate, options.seconds)
+    instants = poisson(options.small_rate, options.small)
     figures = sum_up(await open_loop(small, instants, options.seconds))
     flood.cancel()
     return figures | {"huge_statuses": huge_statuses}
@@ -200,12 +200,12 @@ def ratios(servers: dict[str, dict]) -> dict[str, dict[str, float | None]]:
         ours = servers["ours"][workload]["pictures_per_second"]
         theirs = {name: figures[workload]["pictures_per_second"] for name, figures in peers.items()}
         found[workload] = {name: round(ours / rate, 3) if rate else None for name, rate in theirs.items()}
-    ours = servers["ours"]["beside"]["p95_seconds"]
+    ours = servers["ours"]["beside"].get("p95_seconds")
     found["beside"] = {}
     for name, figures in peers.items():
-        # One that failed the huge picture had nothing to be slowed down by.
+        # One that failed the huge picture had nothing to be slowed down by, and a few pictures have no tail.
         failed = any(status != 200 for status in figures["beside"]["huge_statuses"])
-        found["beside"][name] = None if failed else round(figures["beside"]["p95_seconds"] / ours, 3)
+        found["beside"][name] = None if failed or not ours else round(figures["beside"]["p95_seconds"] / ours, 3)
     return with_best(found)
 
 
@@ -229,12 +229,14 @@ def compare(model: str, options: object, weights: str) -> dict[str, object]:
             except RuntimeError as error:
                 failed[name] = {"failed": str(error)}
             found = asyncio.run(measure(servers, options)) | failed
+            for figures in found.values():
+                figures["options"] = report.asked(options) | {"peers": [name]}
         pairs.append({"ratios": ratios(found), "servers": found})
     return reduce(merge, pairs)
 
 
 def merge(old: dict, new: dict[str, dict]) -> dict[str, dict]:
-    """Keep of an older result the peers that were not measured again, each with the ratio of its own run."""
+    """Keep of an older result the peers that were not measured again, each with options and ratio of its own run."""
     servers = old["servers"] | new["servers"]
     merged = {workload: old["ratios"][workload] | found for workload, found in new["ratios"].items()}
     return {"ratios": with_best(merged), "servers": servers}
@@ -249,12 +251,13 @@ def main() -> None:
     parser.add_argument("--python", default=".venv/peers/bin/python", help="of the peers' environment")
     parser.add_argument("--pictures", type=int, default=24, help="of the uniform and of the mixed workload, a round")
     parser.add_argument("--rounds", type=int, default=3, help="of these two")
-    parser.add_argument("--clients", type=int, default=16, help="requests at a time in these two")
-    parser.add_argument("--patience", type=float, default=600, help="seconds after which they are given up")
-    parser.add_argument("--huge", type=int, nargs=2, default=(4000, 6000), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--clients", type=int, default=8, help="requests at a time in these two")
+    parser.add_argument("--patience", type=float, default=120, help="seconds after which they are given up")
+    parser.add_argument("--huge", type=int, nargs=2, default=(3000, 4000), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--head-start", type=float, default=3, help="seconds the huge picture is sent ahead")
-    parser.add_argument("--small-rate", type=float, default=1, help="small pictures a second beside the huge one")
-    parser.add_argument("--seconds", type=float, default=60, help="how long they arrive, and how long they wait")
+    parser.add_argument("--small", type=int, default=TAIL_COUNT, help="small pictures beside the huge one")
+    parser.add_argument("--small-rate", type=float, default=4, help="of them a second")
+    parser.add_argument("--seconds", type=float, default=60, help="how long the last of them waits")
     parser.add_argument("--merge", action="store_true", help="keep the result's other peers, with their own ratios")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

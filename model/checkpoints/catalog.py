@@ -86,6 +86,18 @@ class Catalog:
         return self.folder / entry.file
 
 
+def shipped(task: str, device_type: str = "cpu") -> tuple[Path, str]:
+    """Return the file of the weights that are shipped for a task and device type, and the sha256 that it must have.
+
+    Raises WeightsError where there are none.
+    """
+    catalog = Catalog.load()
+    entry = catalog.default(task, device_type)
+    if entry is None:
+        raise WeightsError(f"{catalog.folder} has no weights for {task!r}; name a file")
+    return catalog.path(entry), entry.sha256
+
+
 def _entry(manifest: Path, table: dict[str, Any]) -> ManifestEntry:
     name = table.get("name", "without a name")
     if unknown := table.keys() - {f.name for f in fields(ManifestEntry)}:

@@ -41,8 +41,8 @@ class Camera:
             noise = rng.standard_normal(pictures[0].shape, np.float32)
             if self.grain:
                 noise = _soften(noise, self.grain)
-        shift = tuple(int(offset) for offset in rng.integers(0, 8, 2))
-        return tuple(self._take(picture, noise, shift) for picture in pictures)
+        down, right = rng.integers(0, 8, 2).tolist()
+        return tuple(self._take(picture, noise, (down, right)) for picture in pictures)
 
     def _take(self, picture: Picture, noise: np.ndarray | None, shift: tuple[int, int]) -> Picture:
         if self.blur:
@@ -81,7 +81,7 @@ def sample_camera(rng: np.random.Generator) -> Camera:
 def _soften(noise: np.ndarray, sigma: float) -> np.ndarray:
     """Blur noise by a 3×3 binomial-like kernel of about sigma pixels, and give it its strength back."""
     side = sigma**2 / 2 / (1 + sigma**2)
-    kernel = np.float32([side, 1 - 2 * side, side])
+    kernel = np.array([side, 1 - 2 * side, side], np.float32)
     for axis in (0, 1):
         before, after = np.roll(noise, 1, axis), np.roll(noise, -1, axis)
         noise = kernel[0] * (before + after) + kernel[1] * noise

@@ -13,6 +13,7 @@ at the lens to 1.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,8 +90,8 @@ def sample_camera_rain(rng: np.random.Generator, scale: float | None = None, kin
     wind = rng.uniform(-50, 50) if rng.random() < 0.4 else rng.normal(0, 12)
     kind = kind or str(rng.choice(KINDS, p=[0.5, 0.2, 0.15, 0.15]))
     # One shutter for all: the fall in one exposure, in widths of a drop.
-    fall = {"streaks": (8, 40), "dashes": (1.5, 6), "flakes": (0, 1.5), "discs": (0, 1.5)}[kind]
-    fall = float(rng.uniform(*fall))
+    falls = {"streaks": (8, 40), "dashes": (1.5, 6), "flakes": (0, 1.5), "discs": (0, 1.5)}
+    fall = float(rng.uniform(*falls[kind]))
     total = np.exp(rng.uniform(np.log(0.06), np.log(0.9))) * (1 if kind in ("streaks", "dashes") else 0.6)
     shares = rng.dirichlet(np.full(int(rng.integers(1, 5)), 2.0)) * total
     layers = [_common(rng, kind, scale, wind, fall, share) for share in shares]
@@ -103,9 +104,10 @@ def sample_camera_rain(rng: np.random.Generator, scale: float | None = None, kin
     night = rng.random() < 0.15
     grey = rng.uniform(0.35, 0.9) if night else rng.uniform(0.65, 1.05)
     cast = rng.normal(0, 0.02, 3)
+    red, green, blue = np.clip(grey + cast, 0.3, 1.1).tolist()
     return CameraRain(
         layers=tuple(sorted(layers, key=lambda drops: -drops.distance)),
-        light=tuple(float(value) for value in np.clip(grey + cast, 0.3, 1.1)),
+        light=(red, green, blue),
         flicker=float(rng.uniform(0.3, 0.7) if night else rng.uniform(0, 0.3)),
         horizon=float(rng.uniform(0, 0.8)),
         veil=float(rng.uniform(0.05, 0.8)) if rng.random() < 0.4 else 0.0,
@@ -117,42 +119,35 @@ def _common(rng: np.random.Generator, kind: str, scale: float, wind: float, fall
     # A drop looks as large as it is near; the scale belongs to the middle of the scene.
     radius = max(0.45, scale / 2 * float(np.clip(0.6 / (distance + 0.25), 0.55, 1.8)) * rng.uniform(0.8, 1.25))
     streak = kind in ("streaks", "dashes")
-    common = {
-        "distance": float(distance),
-        "coverage": float(coverage),
-        "angle": float(wind + rng.normal(0, 3)),
-    }
+    drops = partial(Drops, distance=float(distance), coverage=float(coverage), angle=float(wind + rng.normal(0, 3)))
     if streak:
-        return Drops(
-            length=2 * radius * fall * rng.uniform(0.7, 1.3),
+        return drops(
             radius=radius,
+            length=2 * radius * fall * rng.uniform(0.7, 1.3),
             opacity=float(rng.uniform(0.2, 0.9)),
             softness=float(rng.uniform(0.6, 1.4)),
             tumble=float(rng.uniform(1, 5)),
             lens=float(rng.uniform(0, 0.4)),
-            **common,
         )
     if kind == "flakes":
         radius *= rng.uniform(0.8, 1.6)
-        return Drops(
-            length=2 * radius * fall,
+        return drops(
             radius=radius,
+            length=2 * radius * fall,
             opacity=float(rng.uniform(0.3, 0.95)),
             softness=float(rng.uniform(0.4, 1.3)),
             tumble=90.0,
             uneven=float(rng.uniform(0.1, 0.4)),
-            **common,
         )
     radius *= rng.uniform(1, 4)  # the circle of confusion is wider than the drop
-    return Drops(
-        length=radius * rng.uniform(0, 1) * min(fall, 1),
+    return drops(
         radius=radius,
+        length=radius * rng.uniform(0, 1) * min(fall, 1),
         opacity=float(rng.uniform(0.1, 0.6)),
         softness=float(rng.uniform(0.15, 0.7)),
         tumble=10.0,
         rim=float(rng.uniform(0, 0.6)),
         lens=float(rng.uniform(0, 0.6)),
-        **common,
     )
 
 
@@ -196,10 +191,12 @@ def add_camera_rain(picture: Picture, rain: CameraRain, rng: np.random.Generator
     height, width = picture.shape[:2]
     scene = to_float(picture)
     relief, lamps = Field.draw(rng), Field.draw(rng)
-    light = np.float32(rain.light) * (1 + rain.flicker * (2 * lamps.over(place, height, width) - 1))[..., None]
+    light = (
+        np.asarray(rain.light, np.float32) * (1 + rain.flicker * (2 * lamps.over(place, height, width) - 1))[..., None]
+    )
     if rain.veil:
         through = np.exp(-rain.veil * _depth(rain, relief, place, height, width))[..., None]
-        scene = scene * through + np.float32(rain.light) * (1 - through)
+        scene = scene * through + np.asarray(rain.light, np.float32) * (1 - through)
     for drops in rain.layers:
         opacity = drops.opacity * _draw(drops, rain, relief, place, height, width, rng)[..., None]
         drawn = light
@@ -245,7 +242,8 @@ def _draw(
         spectrum += np.fft.rfft2(points.reshape(rows, columns)) * np.fft.rfft2(shape)
     drawn = 1 - np.exp(-np.maximum(np.fft.irfft2(spectrum, (rows, columns)), 0).astype(np.float32) * 1.25)
     part = (margin, margin + height / cell, margin, margin + width / cell)
-    return np.clip(resize_part(drawn, part, height, width), 0, 1)
+    visible: np.ndarray = np.clip(resize_part(drawn, part, height, width), 0, 1)
+    return visible
 
 
 def _shape(
@@ -263,7 +261,7 @@ def _shape(
         around = np.arctan2(across, y * cosine + x * sine)
         bumps = np.cos(3 * around + outline[0]) + np.cos(5 * around + outline[1])
         edge = edge * (1 + drops.uneven / 2 * bumps)
-    shape = np.clip((edge - away) / np.float32(max(drops.softness * radius, 0.7)) + 0.5, 0, 1)
+    shape: np.ndarray = np.clip((edge - away) / np.float32(max(drops.softness * radius, 0.7)) + 0.5, 0, 1)
     if drops.rim:
         shape = shape * (1 - drops.rim * np.clip(1 - (away / edge) ** 2, 0, 1))
     if length > 2 * radius:  # a streak begins and ends softly

@@ -39,42 +39,40 @@ def list_pictures(folder: Path, take: str = "all") -> list[Path]:
 
     Raises DatasetError if none is left, ValueError for another form of take.
     """
-    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES)
-    if take != "all":
-        place, _, count = take.removeprefix("-").partition("/")
-        if not (place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)):
-            raise ValueError(f"take is {take!r}; it must be all, K/N or -K/N with 1 ≤ K ≤ N")
-        chosen = [index % int(count) == int(place) - 1 for index in range(len(paths))]
-        paths = [path for path, inside in zip(paths, chosen, strict=True) if inside != take.startswith("-")]
+    paths = taken(pictures_in(folder), take)
     if not paths:
         raise DatasetError(f"{folder} holds no pictures")
     return paths
 
 
-def load_pairs(folder: Path, take: str = "all", min_side: int = 1) -> list[Pair]:
-    """Read `input/` and `target/`, matched by file name without suffix; a smaller side in pixels is an error."""
-    targets = {path.stem: path for path in list_pictures(Path(folder) / "target")}
+def pictures_in(folder: Path) -> list[Path]:
+    """List a folder's pictures by name; there may be none."""
+    return sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES)
 
-    def load(path: Path) -> Pair:
-        if path.stem not in targets:
-            raise ValueError("has no target")
-        pair = Pair(path.stem, read_picture(path), read_picture(targets[path.stem]))
-        if min(pair.clean.shape[:2]) < min_side:
-            raise ValueError(f"has a side under {min_side} pixels")
-        return pair
 
-    return _load_all(list_pictures(Path(folder) / "input", take), load)
+def taken(paths: list[Path], take: str) -> list[Path]:
+    """Select as `list_pictures` does; raises ValueError for another form of take."""
+    if take == "all":
+        return paths
+    place, _, count = take.removeprefix("-").partition("/")
+    if not (place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)):
+        raise ValueError(f"take is {take!r}; it must be all, K/N or -K/N with 1 ≤ K ≤ N")
+    chosen = [index % int(count) == int(place) - 1 for index in range(len(paths))]
+    return [path for path, inside in zip(paths, chosen, strict=True) if inside != take.startswith("-")]
 
 
 def load_side_by_side(folder: Path, take: str = "all") -> list[Pair]:
     """Read pictures whose left half is clean and whose right half is degraded (Rain800), without the seam."""
+    return load_all(list_pictures(folder, take), load_halves)
 
-    def load(path: Path) -> Pair:
-        both = read_picture(path)
-        half = both.shape[1] // 2
-        return Pair(path.stem, both[:, half + SEAM : 2 * half - SEAM], both[:, SEAM : half - SEAM])
 
-    return _load_all(list_pictures(folder, take), load)
+def load_halves(path: Path) -> Pair:
+    """Read one picture whose left half is clean and whose right half is degraded, without the seam."""
+    both = read_picture(path)
+    half = both.shape[1] // 2
+    if half <= 2 * SEAM:
+        raise ValueError("is too narrow to hold two pictures")
+    return Pair(path.stem, both[:, half + SEAM : 2 * half - SEAM], both[:, SEAM : half - SEAM])
 
 
 def load_clean(folder: Path, take: str = "all", exclude: Iterable[str] = ()) -> list[Pair]:
@@ -85,10 +83,11 @@ def load_clean(folder: Path, take: str = "all", exclude: Iterable[str] = ()) -> 
         picture = read_picture(path)
         return Pair(path.stem, picture, picture)
 
-    return _load_all([path for path in list_pictures(folder, take) if path.stem not in unwanted], load)
+    return load_all([path for path in list_pictures(folder, take) if path.stem not in unwanted], load)
 
 
-def _load_all(paths: list[Path], load: Callable[[Path], Pair]) -> list[Pair]:
+def load_all(paths: list[Path], load: Callable[[Path], Pair]) -> list[Pair]:
+    """Read pictures; raises DatasetError naming every one that cannot be used, with the reason."""
     pairs, failures = [], []
     for path in paths:
         try:

@@ -26,7 +26,9 @@ class Field:
 
     def over(self, place: Corner, height: int, width: int) -> np.ndarray:
         """Return the part at a place of the scene as (height, width) float32; beyond the scene its border goes on."""
-        return self._weights(place[0], place[1], height) @ self.grid @ self._weights(place[2], place[3], width).T
+        across = self._weights(place[2], place[3], width)
+        values: np.ndarray = self._weights(place[0], place[1], height) @ self.grid @ across.T
+        return values
 
     def _weights(self, begin: float, end: float, count: int) -> np.ndarray:
         knots = len(self.grid)

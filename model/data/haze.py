@@ -51,8 +51,9 @@ def sample_haze(rng: np.random.Generator) -> Haze:
     """Draw one haze, from a thin mist to a room one can barely see through."""
     grey = rng.uniform(0.6, 1.0)
     cast = rng.uniform(-0.04, 0.04, 3) if rng.random() < 0.5 else np.zeros(3)
+    red, green, blue = np.clip(grey + cast, 0.55, 1).tolist()
     return Haze(
-        airlight=tuple(float(a) for a in np.clip(grey + cast, 0.55, 1)),
+        airlight=(red, green, blue),
         density=float(np.exp(rng.uniform(np.log(0.2), np.log(3.5)))),
         horizon=float(rng.uniform(0, 1)),
         relief=float(rng.uniform(0, 0.6)) if rng.random() < 0.6 else 0.0,
@@ -68,7 +69,7 @@ def add_haze(picture: Picture, haze: Haze, rng: np.random.Generator, place: Corn
     if haze.relief:
         depth = depth + haze.relief * (clean.mean(axis=2) - 0.4)
     through = np.exp(-haze.density * np.clip(depth, 0.05, 1.2))[..., None]
-    return quantise(clean * through + np.float32(haze.airlight) * (1 - through))
+    return quantise(clean * through + np.asarray(haze.airlight, np.float32) * (1 - through))
 
 
 def sample_scene_haze(rng: np.random.Generator) -> SceneHaze:
@@ -82,8 +83,9 @@ def sample_scene_haze(rng: np.random.Generator) -> SceneHaze:
     warmth = rng.normal(0, 0.03) if room else rng.normal(0, 0.015)
     airlight = np.clip([grey + warmth, grey, grey - warmth], 0.5, 1) if rng.random() < 0.6 else np.full(3, grey)
     density = rng.uniform(0.6, 3.5) if room else np.exp(rng.uniform(np.log(0.2), np.log(3.0)))
+    red, green, blue = airlight.tolist()
     base = Haze(
-        airlight=tuple(float(value) for value in airlight),
+        airlight=(red, green, blue),
         density=float(density),
         horizon=float(rng.uniform(0, 0.3) if room else rng.uniform(0.2, 1)),
         relief=float(rng.uniform(0, 0.3)) if rng.random() < 0.3 else 0.0,
@@ -102,7 +104,7 @@ def add_scene_haze(picture: Picture, haze: SceneHaze, rng: np.random.Generator, 
     depth = smooth + haze.jump * (apart - smooth) + base.relief * (clean.mean(axis=2) - 0.4)
     through = np.exp(-base.density * np.clip(depth, 0.05, 1.2))[..., None]
     light = 1 + haze.uneven * (2 * Field.draw(rng).over(place, height, width) - 1)
-    airlight = np.float32(base.airlight) * light[..., None]
+    airlight = np.asarray(base.airlight, np.float32) * light[..., None]
     return quantise(clean * through + airlight * (1 - through))
 
 

@@ -47,7 +47,7 @@ class Source:
         Both pictures of a pair are resized alike. What is degraded on the fly is resized before or after, at even odds:
         a camera's picture of rain is sharp at its own scale, and the net enlarges and shrinks it afterwards.
         """
-        pair = self.pairs[rng.integers(len(self.pairs))]
+        pair = self.pairs[int(rng.integers(len(self.pairs)))]
         sides = pair.clean.shape[:2]
         shape, after = (size, size), False
         if self.shrink and rng.random() < self.shrink:

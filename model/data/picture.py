@@ -59,7 +59,8 @@ def to_float(picture: Picture) -> np.ndarray:
 
 def quantise(picture: np.ndarray) -> Picture:
     """Turn [0, 1] into uint8, rounded, clipped."""
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    quantised: Picture = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return quantised
 
 
 def without_colour(picture: Picture) -> Picture:

@@ -52,7 +52,7 @@ def _facade(image: Image.Image, rng: np.random.Generator) -> None:
     down = across * rng.uniform(0.8, 1.8)
     pane_width, pane_height = across * rng.uniform(0.3, 0.75), down * rng.uniform(0.35, 0.8)
     frame = None if rng.random() < 0.3 else _colour(rng, 90, 255)
-    dark = rng.integers(10, 90)
+    dark = int(rng.integers(10, 90))
     mullions = rng.integers(0, 3) if across > 40 else 0
     for top in np.arange(down * rng.random() - down, height, down):
         if rng.random() < 0.2:
@@ -88,7 +88,7 @@ def _slats(image: Image.Image, rng: np.random.Generator) -> None:
     along = np.arange(width if upright else height, dtype=np.float32) / period % 1
     edge = np.clip((share - along) * period / 2, 0, 1) * np.clip(along * period / 2, 0, 1)
     shade = edge if rng.random() < 0.5 else np.sin(2 * np.pi * along) * 0.5 + 0.5
-    first, second = (np.float32(_colour(rng, low, high)) for low, high in ((20, 140), (120, 255)))
+    first, second = (np.asarray(_colour(rng, low, high), np.float32) for low, high in ((20, 140), (120, 255)))
     bars = first + shade[:, None] * (second - first)
     image.paste(Image.fromarray(_spread(bars, upright, width, height)))
 
@@ -119,7 +119,7 @@ def _grille(image: Image.Image, rng: np.random.Generator) -> None:
     period, share = _size(rng, 8, 80), rng.uniform(0.25, 0.6)
     along = np.arange(width if upright else height, dtype=np.float32) / period % 1
     gloss = np.sin(np.pi * np.minimum(along / share, 1)).clip(0) ** rng.uniform(0.5, 3)
-    bars = rng.uniform(8, 50) + gloss[:, None] * np.float32(_near(rng, (190, 195, 205), 30))
+    bars = rng.uniform(8, 50) + gloss[:, None] * np.asarray(_near(rng, (190, 195, 205), 30), np.float32)
     image.paste(Image.fromarray(_spread(bars, upright, width, height)))
     pen = ImageDraw.Draw(image)
     for _ in range(rng.integers(0, 3)):
@@ -194,7 +194,7 @@ def _water(image: Image.Image, rng: np.random.Generator) -> None:
     for _ in range(9):
         pitch, drift = rng.uniform(4, 40), rng.normal(0, 12)
         waves += np.sin(pitch * far + drift * side + rng.uniform(0, 6.3), dtype=np.float32) / 3
-    colour = np.float32(_near(rng, (70, 105, 125), 35))
+    colour = np.asarray(_near(rng, (70, 105, 125), 35), np.float32)
     glints = np.clip(waves - rng.uniform(1.2, 2.2), 0, 1)[..., None] * 200
     image.paste(Image.fromarray((colour * (1 + 0.22 * waves[..., None]) + glints).clip(0, 255).astype(np.uint8)))
 
@@ -212,12 +212,13 @@ def _dots(image: Image.Image, rng: np.random.Generator) -> None:
 def _sky(image: Image.Image, rng: np.random.Generator) -> None:
     """Paint an even sky, with clouds or without, and maybe a dark skyline."""
     width, height = image.size
-    low, high = np.float32(_near(rng, (190, 205, 225), 35)), np.float32(_near(rng, (80, 130, 200), 50))
+    low = np.asarray(_near(rng, (190, 205, 225), 35), np.float32)
+    high = np.asarray(_near(rng, (80, 130, 200), 50), np.float32)
     blend = np.linspace(1, 0, height, dtype=np.float32)[:, None, None]
     sky = np.broadcast_to(low + (high - low) * blend, (height, width, 3))
     if rng.random() < 0.6:
         clouds = sum(Field.draw(rng, knots).over(WHOLE, height, width) / knots for knots in (5, 9, 17)) * 2.2
-        sky = sky + np.clip(clouds - 0.5, 0, 1)[..., None] * (np.float32(_colour(rng, 150, 255)) - sky)
+        sky = sky + np.clip(clouds - 0.5, 0, 1)[..., None] * (np.asarray(_colour(rng, 150, 255), np.float32) - sky)
     image.paste(Image.fromarray(sky.clip(0, 255).astype(np.uint8)))
     if rng.random() < 0.4:
         pen, left = ImageDraw.Draw(image), 0.0
@@ -284,9 +285,9 @@ def _seen_from_the_side(image: Image.Image, rng: np.random.Generator) -> Image.I
     """Look at a flat picture from a slant: its corners move inwards by up to a fifth."""
     width, height = image.size
     move = rng.uniform(0, 0.2, 8)
-    corners = (move[0] * width, move[1] * height, move[2] * width, (1 - move[3]) * height)
-    corners += ((1 - move[4]) * width, (1 - move[5]) * height, (1 - move[6]) * width, move[7] * height)
-    return image.transform(image.size, Image.Transform.QUAD, corners, Image.Resampling.BICUBIC)
+    left = (move[0] * width, move[1] * height, move[2] * width, (1 - move[3]) * height)
+    right = ((1 - move[4]) * width, (1 - move[5]) * height, (1 - move[6]) * width, move[7] * height)
+    return image.transform(image.size, Image.Transform.QUAD, left + right, Image.Resampling.BICUBIC)
 
 
 def _spread(line: np.ndarray, upright: bool, width: int, height: int) -> Picture:

@@ -2,7 +2,7 @@
 
 Knows nothing of the network. The kinds of source:
 
-* `pairs`: a folder with input/ and target/; `side_by_side`: one JPEG a pair
+* `pairs`: a folder in one of the layouts of layouts.py; `side_by_side`: one picture a pair, and nothing else
 * `rain`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
@@ -17,10 +17,11 @@ import numpy as np
 
 from model.data.camera import sample_camera
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
-from model.data.datasets import DatasetError, Pair, load_clean, load_pairs, load_side_by_side
+from model.data.datasets import DatasetError, Pair, load_clean, load_side_by_side
 from model.data.drawings import draw_markings
 from model.data.fields import WHOLE, Corner
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
+from model.data.layouts import load_pairs
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture, picture_rng
 from model.data.rain import add_rain, sample_rain
@@ -29,6 +30,12 @@ from model.data.scenes import draw_scenes
 VALIDATION_SEED = 20_231_123
 
 PAIRED = {"pairs": load_pairs, "side_by_side": load_side_by_side}
+KINDS = (*PAIRED, "layers", "rain", "camera_rain", "haze", "scene_haze", "clean")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class SourceSpec:
     camera: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_kind(self.kind)
         if not (len(self.zoom) == 2 and 0 < self.zoom[0] <= self.zoom[1]):
             raise ValueError(f"zoom is {list(self.zoom)}; it must be [smallest, largest] factor, both above zero")
         if self.drawn and self.kind in PAIRED:
@@ -89,9 +97,14 @@ class ValidationSpec:
     markings: float = 0.0
     seed: int = VALIDATION_SEED
 
+    def __post_init__(self) -> None:
+        _check_kind(self.kind)
+        if self.kind == "layers":
+            raise ValueError("kind is 'layers', which lifts other rain each time; a validation needs pairs or one seed")
+
 
 def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: int) -> Mixture:
-    """Load every source from the data folder; raises DatasetError, ValueError for an unknown kind.
+    """Load every source from the data folder; raises DatasetError.
 
     side: of the largest crop that will be drawn, in pixels. Smaller pictures are left out; a source that has no other
         is an error.
@@ -161,8 +174,6 @@ def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
         "scene_haze": lambda clean, rng, place: (add_scene_haze(clean, sample_scene_haze(rng), rng, place), clean),
         "clean": lambda clean, _rng, _place: (clean, clean),
     }
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join((*PAIRED, 'layers', *kinds))}")
 
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         if markings and rng.random() < markings:
@@ -176,7 +187,7 @@ def lift_rain(rainy: Sequence[Pair]) -> Degrade:
     """Make a degradation that adds rain lifted from other pairs, at random places, mirrored at random."""
 
     def degrade(clean: Picture, rng: np.random.Generator, _: Corner) -> tuple[Picture, Picture]:
-        pair = rainy[rng.integers(len(rainy))]
+        pair = rainy[int(rng.integers(len(rainy)))]
         missing = [max(0, need - has) for need, has in zip(clean.shape[:2], pair.clean.shape[:2], strict=True)]
         shape = clean.shape[0] - missing[0], clean.shape[1] - missing[1]
         box, _ = random_box(pair.clean, shape, rng)

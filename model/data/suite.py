@@ -137,7 +137,7 @@ def _night(photos: list[Picture], rng: np.random.Generator, index: int) -> Pictu
     if index % 2:
         return draw_scene(rng, "night", HEIGHT, WIDTH)
     light = to_float(_photo(photos, rng, index)) ** rng.uniform(1.5, 2.5) * rng.uniform(0.2, 0.5)
-    noisy = Camera(noise=0.02, grain=0.5).take((quantise(light * np.float32([0.85, 0.95, 1.1])),), rng)
+    noisy = Camera(noise=0.02, grain=0.5).take((quantise(light * np.array([0.85, 0.95, 1.1], np.float32)),), rng)
     return noisy[0]
 
 

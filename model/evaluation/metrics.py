@@ -15,7 +15,8 @@ SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 def luma(rgb: np.ndarray) -> np.ndarray:
     """Convert RGB uint8 (H, W, 3) to Y uint8 (H, W), as MATLAB's rgb2ycbcr on uint8 does."""
-    return np.floor(16 + rgb.astype(np.float64) @ Y_WEIGHTS / 255 + 0.5).astype(np.uint8)
+    y: np.ndarray = np.floor(16 + rgb.astype(np.float64) @ Y_WEIGHTS / 255 + 0.5).astype(np.uint8)
+    return y
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
@@ -46,4 +47,5 @@ def _blur(plane: np.ndarray) -> np.ndarray:
     window /= window.sum()
     height, width = plane.shape[0] - SSIM_SIDE + 1, plane.shape[1] - SSIM_SIDE + 1
     rows = sum(weight * plane[i : i + height] for i, weight in enumerate(window))
-    return sum(weight * rows[:, i : i + width] for i, weight in enumerate(window))
+    blurred: np.ndarray = sum(weight * rows[:, i : i + width] for i, weight in enumerate(window))
+    return blurred

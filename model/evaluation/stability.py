@@ -114,8 +114,8 @@ def judge(
         pictures = (pair.clean, pair.degraded, outcome.image)
         clean, before, after = (luma(picture).astype(np.float64) for picture in pictures)
         tiles = tuple(_judge_tile(clean[box], before[box], after[box], ceiling) for box in _windows(plan(*clean.shape)))
-        whole = [_decibels(np.square(one - clean).mean(), ceiling) for one in (before, after)]
-        verdicts.append(Verdict(group, pair.name, *whole, tiles, outcome.kept))
+        whole_before, whole_after = (_decibels(np.square(one - clean).mean(), ceiling) for one in (before, after))
+        verdicts.append(Verdict(group, pair.name, whole_before, whole_after, tiles, outcome.kept))
     return verdicts
 
 

@@ -31,6 +31,11 @@ class ExportError(RuntimeError):
 class FourierByMatrices(nn.Module):
     """Mix channels in the Fourier domain as FourierUnit does, by products with matrices: (N, C, H, W) → same."""
 
+    down: Tensor
+    across: Tensor
+    up: Tensor
+    back: Tensor
+
     def __init__(self, unit: FourierUnit, height: int, width: int) -> None:
         super().__init__()
         self.conv, self.norm = unit.conv, unit.norm
@@ -60,7 +65,8 @@ class Tiles(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Return the restored tiles at full scale."""
-        return self.network(tiles)[0].clamp(0, 1)
+        restored: Tensor = self.network(tiles)[0]
+        return restored.clamp(0, 1)
 
 
 def export_onnx(network: DMSR, info: CheckpointInfo, path: Path) -> None:

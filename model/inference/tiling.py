@@ -6,9 +6,9 @@ Blending is done in integers. Along each axis the weights of all windows over a 
 dimensions to 256, and the accumulator is 16 bits wide: exact, half the memory of float32, and independent of the order
 in which tiles come back.
 
-A window knows nothing of the scene around it, which is what haze is judged by. A plan with an overview goes on with the
-tiles of the picture made up to eight times smaller, and so forth until one tile shows all of it. Restored, each size
-decides how bright every place of the next larger one is, and leaves it the detail.
+A window does not show the scene around it, and haze is judged by the scene. A plan with an overview therefore adds the
+tiles of the picture made up to eight times smaller, then those of that picture made smaller, until one tile shows all
+of it. Each restored size sets the brightness of the next larger one, which keeps its own detail.
 """
 
 from dataclasses import dataclass, replace
@@ -28,13 +28,13 @@ Sides = TypeVar("Sides", int, NDArray[np.int_])
 _AXIS_SUM = 16
 
 _REDUCTION = 8
-"""How much smaller an overview is at the most: a step between two tiles must be wide enough in it to be corrected."""
+"""An overview is at most so many times smaller: in a smaller one a step between tiles is too narrow to be mended."""
 
 _SMOOTHING = 1.2
-"""Standard deviation, in pixels of the overview, of the blur over what it corrects; anything finer is left alone."""
+"""The correction is blurred with this standard deviation, in pixels of the overview, so that finer detail stays."""
 
 _MARGIN = 2
-"""Pixels along an overview's border that are not believed: a network knows least there."""
+"""Pixels along an overview's border that are not used, because the network sees least of their surroundings."""
 
 _GREY = 128
 """Stands for no correction, so that corrections of both signs fit into uint8."""
@@ -47,9 +47,10 @@ _BAND_ROWS = 256
 class TilePlan:
     """Lay windows of tile × tile pixels over a picture of height × width pixels, at least one in each direction.
 
-    overlap 0 is the authors' protocol: windows side by side, the last pushed inward to end at the border, and of it
-    only what no earlier window covers is used. overlap > 0 spaces the windows evenly, each sharing at least that many
-    pixels with the next; a linear ramp of that width in the middle of the shared strip joins them.
+    overlap 0 is the authors' protocol: windows stand side by side, and the last is pushed inward to end at the border.
+    Of the last only the part counts that no earlier window covers. overlap > 0 spaces the windows evenly; each shares
+    at least that many pixels with the next, and a linear ramp of that width in the middle of the shared strip joins
+    them.
     A picture smaller than a tile is padded by reflection; `Stitcher.image` crops the padding off again.
     overview: where there are several windows, the tiles of the picture made smaller follow after them.
     """
@@ -143,7 +144,7 @@ def shrink(image: Pixels, height: int, width: int) -> Pixels:
 
 
 def _part(image: Pixels, sizes: list[tuple[int, int]], rows: slice, columns: slice) -> Pixels:
-    """Return rows × columns of an image shrunk from size to size, of which only what they need is looked at."""
+    """Return rows × columns of an image shrunk from size to size; only the pixels that they need are read."""
     *larger, (height, width) = sizes
     if not larger:
         return image[rows, columns]

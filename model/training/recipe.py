@@ -4,7 +4,7 @@ Knows nothing of torch. Paths in a recipe are relative to the data folder, which
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,9 +52,7 @@ class Optimiser:
     def __post_init__(self) -> None:
         for name, known in (("kind", KINDS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r} in [optimiser]; it must be one of {', '.join(known)}"
-                )
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -107,39 +105,62 @@ class Recipe:
             return cls.from_table(tomllib.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> "Recipe":
-        """Build from parsed TOML; ValueError or TypeError tells what is unknown or missing."""
+        """Build from parsed TOML; ValueError tells the place and what is unknown, missing or of the wrong type."""
         top = dict(table)
-        recipe = _build(
-            cls,
-            "recipe",
-            top
-            | {
-                "network": _build(DMSRConfig, "network", top.pop("network", {})),
-                "optimiser": _build(Optimiser, "optimiser", top.pop("optimiser", {})),
-                "phases": tuple(_build(Phase, "phase", phase) for phase in top.pop("phase", [])),
-                "sources": tuple(_build(SourceSpec, "source", source) for source in top.pop("source", [])),
-                "validations": tuple(_build(ValidationSpec, "validation", one) for one in top.pop("validation", [])),
-            },
-        )
+        # The tables first, since what is left is the top of the recipe.
+        parts = {
+            "network": _build(DMSRConfig, "[network]", top.pop("network", {})),
+            "optimiser": _build(Optimiser, "[optimiser]", top.pop("optimiser", {})),
+            "phases": _build_each(Phase, "phase", top.pop("phase", [])),
+            "sources": _build_each(SourceSpec, "source", top.pop("source", [])),
+            "validations": _build_each(ValidationSpec, "validation", top.pop("validation", [])),
+        }
+        if misnamed := sorted(top.keys() & parts.keys()):
+            raise ValueError(f"unknown key {misnamed[0]!r}; the tables are [[phase]], [[source]] and [[validation]]")
+        recipe = _build(cls, "the top of the recipe", top | parts)
         if not recipe.phases or [p.until for p in recipe.phases] != sorted({p.until for p in recipe.phases}):
-            raise ValueError("there must be phases, each `until` greater than the one before")
+            raise ValueError("there must be a [[phase]], and each `until` must be greater than the one before")
         if not recipe.sources or sum(source.share for source in recipe.sources) <= 0:
-            raise ValueError("there must be sources with shares above zero")
+            raise ValueError("there must be a [[source]] with a share above zero")
         return recipe
 
 
+def _build_each(kind: type[T], name: str, tables: list[dict[str, Any]]) -> tuple[T, ...]:
+    if not isinstance(tables, list):
+        raise ValueError(f"[{name}] stands in single brackets; there may be several, so write [[{name}]]")
+    return tuple(_build(kind, f"[[{name}]] {number}", table) for number, table in enumerate(tables, 1))
+
+
 def _build(kind: type[T], place: str, table: dict[str, Any]) -> T:
-    if unknown := table.keys() - {f.name for f in fields(kind)}:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r} in [{place}]")
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # T is always a dataclass
+    if unknown := sorted(table.keys() - known.keys()):
+        raise ValueError(f"{place} has an unknown key {unknown[0]!r}; known are {', '.join(known)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     if isinstance(values.get("path"), str) and kind is SourceSpec:
         values["path"] = (values["path"],)
+    for name, field in known.items():
+        if name not in values:
+            if field.default is MISSING and field.default_factory is MISSING:
+                raise ValueError(f"{place} lacks the key {name!r}")
+        elif not _fits(values[name], field.type):
+            raise ValueError(f"{place}: {name} is {values[name]!r}; it must be {_TYPES[field.type]}")
     try:
         return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"[{place}]: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+_TYPES: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _fits(value: object, wanted: object) -> bool:
+    if wanted not in _TYPES:
+        return True
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is wanted

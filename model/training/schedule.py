@@ -12,7 +12,7 @@ from model.training.recipe import Optimiser, Phase
 def learning_rate(optimiser: Optimiser, step: int, progress: float, steps: int | None = None) -> float:
     """Return the rate of a step: a linear rise over the warm-up, times the schedule's fall to final_rate at progress 1.
 
-    steps: of the whole run, where they are known: a warm-up takes a tenth of them at most.
+    steps: of the whole run, where they are known. A warm-up takes a tenth of a run at most, by steps or by the clock.
     """
     progress = min(max(progress, 0.0), 1.0)
     if optimiser.schedule == "cosine":
@@ -20,8 +20,9 @@ def learning_rate(optimiser: Optimiser, step: int, progress: float, steps: int |
     else:
         height = min(1.0, (1 - progress) / (1 - optimiser.flat)) if optimiser.flat < 1 else 1.0
     rate = optimiser.final_rate + (optimiser.peak_rate - optimiser.final_rate) * height
-    warmup = optimiser.warmup_steps if steps is None else min(optimiser.warmup_steps, steps // 10)
-    return rate * min(1.0, (step + 1) / (warmup + 1))
+    if steps is None:
+        return rate * min(1.0, max((step + 1) / (optimiser.warmup_steps + 1), 10 * progress))
+    return rate * min(1.0, (step + 1) / (min(optimiser.warmup_steps, steps // 10) + 1))
 
 
 def phase_at(phases: Sequence[Phase], progress: float) -> Phase:

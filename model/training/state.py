@@ -3,8 +3,7 @@
 Knows nothing of recipes or data. One safetensors file, so that resuming runs no pickle.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -60,7 +59,10 @@ def load_state(path: Path, network: nn.Module, average: MovingAverage, optimiser
     for name, value in part("average.").items():
         average.values[name].copy_(value)
     optimisers.load_state(part("optimiser."))
-    return Counters(**{field.name: _KINDS[field.type](metadata[field.name]) for field in fields(Counters)})
-
-
-_KINDS: dict[object, Callable[[str], int | float | bool]] = {int: int, float: float, bool: lambda text: text == "True"}
+    return Counters(
+        step=int(metadata["step"]),
+        skipped=int(metadata["skipped"]),
+        elapsed_seconds=float(metadata["elapsed_seconds"]),
+        best_psnr=float(metadata["best_psnr"]),
+        frozen=metadata["frozen"] == "True",
+    )

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK = {
+    "photos": ["--network", "w4d1", "--megapixels", "0.1", "--rounds", "1"],
     "tiles": ["--network", "w4d1", "--batches", "1", "2", "--rounds", "1", "--profile"],
     "stages": ["--network", "w4d1", "--megapixels", "0.1", "0.3", "--rounds", "1"],
     "load": ["--network", "w4d1", "--pictures", "2", "--rounds", "1", "--idle-rounds", "2", "--arrivals", "6"],

@@ -9,6 +9,7 @@ import pytest
 
 from model.inference.scales import most_tiles
 from model.inference.tiling import TilePlan
+from tests.e2e.server import DEFAULTS
 from tests.pictures import decoded, drawn, encoded
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -22,9 +23,9 @@ CALLERS = 6
 
 @pytest.fixture(scope="module")
 def service(tiny_weights, fragile_weights):
-    from tests.deploy.cluster import run_cluster
+    from benchmarks.cluster import run_cluster
 
-    settings = {
+    settings = DEFAULTS | {
         "DMSR_WEIGHTS_DERAIN": str(tiny_weights),
         "DMSR_WEIGHTS_DEHAZE": str(fragile_weights),
         "DMSR_RUNNER_MAX_TILES": "4",
@@ -86,7 +87,7 @@ def test_the_pixels_are_the_plain_service_s(service, server, picture):
 
 
 def test_one_picture_s_tiles_spread_over_the_nodes(service):
-    from tests.deploy.cluster import cpu_seconds
+    from benchmarks.cluster import cpu_seconds
 
     def spent():
         return {pid: cpu_seconds(pid) for pid in service.pids("Restorer")}

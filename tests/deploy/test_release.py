@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from model import __version__
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / ".github/workflows/release.yml").read_text()
 JOBS = yaml.safe_load(TEXT)["jobs"]
@@ -32,6 +34,15 @@ def test_the_build_arguments_are_the_dockerfile_s():
     known = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert {line.partition("=")[0] for line in BUILD["build-args"].splitlines()} == {"TORCH", "VERSION", "REVISION"}
     assert {"TORCH", "VERSION", "REVISION"} <= known
+
+
+def test_the_version_is_the_same_everywhere():
+    """The wheel takes it from model/__init__.py, and so does the workflow's check of the tag."""
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\nARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
+    (check,) = [step["run"] for step in JOBS["smoke"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
+    assert check.endswith(" model/__init__.py")
+    assert f'\n__version__ = "{__version__}"\n' in (ROOT / "model/__init__.py").read_text()
 
 
 def test_the_token_may_do_no_more_than_it_must():

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 60
+START_SECONDS = 180
 DEFAULTS = {
     "OMP_NUM_THREADS": "1",
     "DMSR_DEVICES": "cpu",

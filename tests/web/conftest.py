@@ -4,15 +4,12 @@ import os
 import shutil
 from dataclasses import dataclass, field
 
-import httpx
-import numpy as np
 import pytest
 import torch
 
 from model.checkpoints.checkpoint import TASKS, CheckpointInfo, save_checkpoint
 from model.network.network import DMSR
 from tests.e2e.server import run_server
-from tests.pictures import decoded, encoded
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TILE, OVERLAP = 128, 16
@@ -65,7 +62,6 @@ class Visits:
     url: str
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    strengths: list[str] = field(default_factory=list)
 
     def open(self, url=None, **options):
         """Open the page as a visitor with these options of Playwright's contexts; motion is unwelcome by default."""
@@ -75,23 +71,11 @@ class Visits:
         context = self.browser.new_context(**options)
         context.set_default_timeout(SLOWEST_MILLISECONDS)
         context.on("request", lambda request: self.requests.append(request.url))
-        context.route("**/web/service.json", tell_strength)
-        context.route("**/derain?*strength=*", self._blend)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
         page.goto(url or self.url)
         return page
-
-    def _blend(self, route):
-        """Answer as a service that knows `strength`."""
-        url = httpx.URL(route.request.url)
-        self.strengths.append(str(url))
-        sent, strength = route.request.post_data_buffer, float(url.params["strength"])
-        plain = httpx.post(url.copy_remove_param("strength"), content=sent)
-        before, after = (decoded(data)[..., :3].astype(float) for data in (sent, plain.content))
-        blended = np.clip(np.rint(before + strength * (after - before)), 0, 255).astype(np.uint8)
-        route.fulfill(body=encoded(blended), headers=dict(plain.headers))
 
     def _note(self, message):
         # A request can end between two questions for its progress; the browser then reports the second one's 404.
@@ -99,12 +83,6 @@ class Visits:
             return
         if message.type in ("error", "warning") and "/progress/" not in message.location.get("url", ""):
             self.errors.append(message.text)
-
-
-def tell_strength(route):
-    """Tell the page that the service knows `strength`."""
-    told = httpx.get(route.request.url).json()
-    route.fulfill(json=told | {"options": [*told["options"], "strength"]})
 
 
 @pytest.fixture

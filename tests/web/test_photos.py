@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import httpx
+import numpy as np
 import pytest
 
 from model.inference.tiling import TilePlan
@@ -156,6 +157,36 @@ def test_the_details_tell_where_the_time_went_and_what_changed(page):
     expect(page.locator("#times")).to_contain_text("In the network")
     expect(page.locator("#facts")).to_contain_text("On average")
     expect(page.locator("#facts")).to_contain_text("derain")
+
+
+def test_the_size_of_the_rain_can_be_chosen_by_hand(page, visits, service):
+    """Found by itself at first; a chosen size is asked for again, shown, downloaded and written as a command."""
+    rgb = drawn(300, 400)
+    restored(page, photo(rgb=rgb))
+    page.click("summary")
+    facts, size = page.locator("#facts"), page.get_by_label("Size of the rain")
+    expect(facts).to_contain_text(re.compile(r"Restored at1:1, 1:\d"))  # the untrained network sees rain of two sizes
+    assert size.locator("option").all_text_contents() == ["Find it", "1:1", "1:2", "1:4", "1:8", "1:16"]
+    size.select_option("1:4")
+    expect(facts).to_contain_text("Restored at1:4")
+    expect(page.locator("#command")).to_contain_text("scale=0.25")
+    assert downloaded(page)[1] == httpx.post(f"{service.url}/derain?scale=0.25", content=encoded(rgb)).content
+    page.get_by_role("radio", name="Both").check()
+    expect(facts).to_contain_text("Rain: Restored at1:4")
+    expect(facts).to_contain_text("Haze: Restored at1:1")
+    page.get_by_role("radio", name="Haze").check()
+    expect(size).to_be_hidden()
+    assert not [url for url in visits.requests if "/dehaze" in url and "scale" in url]
+
+
+def test_a_photo_without_rain_is_told_to_be_left_as_it_was(page):
+    """A black photo, from which even the untrained network can take no light."""
+    black = np.zeros((120, 180, 3), np.uint8)
+    restored(page, photo(rgb=black))
+    expect(page.locator("#summary")).to_contain_text("No rain was found and nothing was changed")
+    page.click("summary")
+    expect(page.locator("#facts")).to_contain_text("no rain found, so left as it was")
+    assert np.array_equal(decoded(downloaded(page)[1]), black)
 
 
 def test_what_is_no_photo_is_told_before_the_upload_with_its_name(page):

@@ -32,6 +32,7 @@ def test_scores_are_shown_and_written(dmsr, pairs, tiny_weights, tmp_path):
     result = dmsr(pairs, "--weights", tiny_weights, "--json", tmp_path / "scores.json")
     assert result.exit_code == 0, result.output
     assert "mean of 2" in result.output
+    assert f"{pairs}: input/ and target/, matched by name" in result.output
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores) == ["mean", "images"]
     assert list(scores["images"]) == ["a", "b"]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data.datasets import SEAM, DatasetError, list_pictures, load_clean, load_pairs, load_side_by_side
+from model.data.datasets import SEAM, DatasetError, list_pictures, load_clean, load_side_by_side
+from model.data.layouts import load_pairs
 
 
 def noise(height, width, seed=0):

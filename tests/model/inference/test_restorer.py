@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import model
 from model import Restorer
+from model.checkpoints.catalog import shipped
 from model.checkpoints.checkpoint import WeightsError
 from tests.pictures import drawn
 
@@ -96,6 +99,92 @@ def test_a_given_scale_is_told(restorer):
     outcome = restorer.outcome(image, lambda done, total: seen.append((done, total)), scale=0.25, strength=0.5)
     assert (outcome.scales, str(outcome)) == ((0.25,), "0.25")
     assert seen[-1] == (4, 4)
+
+
+@pytest.mark.parametrize("task", ["derain", "dehaze"])
+def test_a_task_names_the_shipped_weights_from_any_folder(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    restorer = Restorer.load(task, device="cpu", precision="fp32")
+    assert restorer.runner.task == task
+    assert (restorer.runner.weights, restorer.runner.sha256) == (shipped(task)[0].stem, shipped(task)[1])
+
+
+def noise(*sizes):
+    rng = np.random.default_rng(len(sizes))
+    return [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+
+
+class Counting:
+    """A runner that remembers how many tiles each batch had."""
+
+    def __init__(self, runner):
+        self.runner, self.batches = runner, []
+
+    def __getattr__(self, name):
+        return getattr(self.runner, name)
+
+    def run(self, tiles):
+        self.batches.append(len(tiles))
+        return self.runner.run(tiles)
+
+
+def test_pictures_share_batches_and_come_back_in_order_as_each_alone(restorer):
+    pictures = noise((64, 64), (150, 150), (64, 64), (40, 70), (64, 64), (64, 64))
+    counting = Restorer(Counting(restorer.runner))
+    together = list(counting.restore_many(pictures, scale=1))
+    for picture, restored in zip(pictures, together, strict=True):
+        # Another batch size may round another way.
+        assert np.abs(restored.astype(int) - restorer.restore(picture, scale=1)).max() <= 1
+    assert counting.runner.batches == [8, 7]  # 1 + 9 + 1 + 2 + 1 + 1 tiles, eight at a time
+
+
+def test_a_stream_of_pictures_is_read_no_further_than_a_batch_needs(restorer):
+    asked = 0
+
+    def endless():
+        nonlocal asked
+        while True:
+            asked += 1
+            yield np.zeros((64, 64, 3), np.uint8)
+
+    for strength in (1.0, 0.0):  # at 0 no picture has a tile to restore
+        asked, results = 0, restorer.restore_many(endless(), scale=1, strength=strength)
+        assert next(results).shape == (64, 64, 3)
+        assert asked <= restorer.runner.max_tiles + 1
+
+
+def test_a_picture_of_many_that_is_none_is_told(restorer):
+    with pytest.raises(ValueError, match="must be uint8"):
+        list(restorer.restore_many([np.zeros((5, 5))]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_tensor_comes_back_as_its_pixels_would(restorer, dtype):
+    pictures = noise((70, 80), (70, 80))
+    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(dtype) / 255
+    restored = restorer.restore_tensor(images, strength=0.5)
+    assert (restored.dtype, restored.shape) == (dtype, images.shape)
+    alone = restorer.restore_tensor(images[1], strength=0.5)
+    assert alone.shape == images[1].shape
+    wanted = restorer.restore(pictures[1], strength=0.5)
+    step = 1 if dtype is not torch.bfloat16 else 2  # bfloat16 has 8 bits of mantissa
+    assert np.abs(alone.float().permute(1, 2, 0).mul(255).round().numpy() - wanted).max() <= step
+    assert (alone - restored[1]).abs().max() * 255 <= step + 0.01
+    assert restorer.restore_tensor(images[:0]).shape == (0, 3, 70, 80)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 4, 8, 8), torch.zeros(8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)]
+)
+def test_other_tensors_are_refused(restorer, images):
+    with pytest.raises(ValueError, match="it must be floating"):
+        restorer.restore_tensor(images)
+
+
+def test_what_the_package_offers_is_there():
+    assert {getattr(model, name) is not None for name in model.__all__} == {True}
+    with pytest.raises(AttributeError, match="Restaurateur"):
+        model.Restaurateur  # noqa: B018
 
 
 def test_tiles_that_come_out_as_noise_stay_as_they_were_and_are_counted(noisy_weights):

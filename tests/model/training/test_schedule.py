@@ -31,6 +31,11 @@ def test_the_linear_schedule_is_flat_and_then_falls_to_its_end():
 def test_a_warm_up_takes_a_tenth_of_a_run_at_most():
     assert learning_rate(OPTIMISER, 3, 0.0, steps=30) == pytest.approx(1e-3)
     assert learning_rate(OPTIMISER, 3, 0.0, steps=1000) == pytest.approx(4e-4)
+    slow = Optimiser(peak_rate=1e-3, final_rate=1e-3, warmup_steps=300)
+    by_the_clock = [
+        learning_rate(slow, step, progress) for step, progress in ((0, 0.0), (3, 0.05), (9, 0.1), (20, 0.3))
+    ]
+    assert by_the_clock == pytest.approx([1e-3 / 301, 5e-4, 1e-3, 1e-3])
 
 
 def test_a_phase_ends_where_it_says_and_the_last_one_never():

@@ -14,6 +14,7 @@ RECIPES = sorted((Path(__file__).parents[3] / "model" / "training" / "recipes").
 
 # Width × height of the smallest, a common and a large picture of each set.
 PAIRS = {
+    "pairs": [(481, 321)],
     "rain/train/RainTrainL": [(481, 321), (321, 481)],
     "rain/train/Heavy32": [(481, 321), (321, 481)],
     "rain/val/Rain12": [(481, 321)],

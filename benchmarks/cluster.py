@@ -13,8 +13,8 @@ import httpx
 import ray
 from ray import cluster_utils, serve
 
+from benchmarks.process import ROOT, free_port
 from deploy.ray.application import Cluster, build
-from tests.e2e.server import DEFAULTS, ROOT, free_port
 
 RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -33,7 +33,7 @@ class RayService:
 
     def deploy(self, settings: Mapping[str, str], restorers: int) -> None:
         """Put the application in place with these DMSR_* variables, a CPU for each restorer, and wait until it runs."""
-        with patch.dict(os.environ, {**DEFAULTS, **settings}):
+        with patch.dict(os.environ, dict(settings)):
             serve.run(build(Cluster(restorers=restorers, ingress_cpus=0)))
 
     def add_node(self) -> object:
