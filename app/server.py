@@ -7,15 +7,20 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 
 import structlog
 import uvicorn
 
 from app.errors import StartError
-from app.main import Service, create_app
+from app.main import CODEC_THREADS, Service, create_app
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
+
+# How long an idle thread may take to notice that the service has stopped.
+_LEAVE_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
@@ -34,7 +39,20 @@ def serve_forever(settings: Settings) -> int:
     Raises StartError if there is nothing to serve with.
     """
     configure_logs(settings.log)
-    return asyncio.run(_serve(settings))
+    code = asyncio.run(_serve(settings))
+    _leave_threads(code)
+    return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process here if a thread still writes an answer that nobody waits for: the interpreter would wait."""
+    working = [thread for thread in threading.enumerate() if thread.name.startswith(CODEC_THREADS)]
+    for thread in working:
+        thread.join(_LEAVE_SECONDS / len(working))
+    if any(thread.is_alive() for thread in working):
+        _log.warning("ending beside work that nobody waits for")
+        sys.stderr.flush()
+        os._exit(code)
 
 
 async def _serve(settings: Settings) -> int:
@@ -48,7 +66,7 @@ async def _serve(settings: Settings) -> int:
         access_log=False,
         http="h11",  # what uvicorn would rather take, httptools, reads heads without end
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=1,  # everything has been answered when the drain ends; some do not read it
     )
     server = _Server(config)
     stopping = asyncio.Event()

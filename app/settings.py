@@ -74,7 +74,9 @@ class ServerSettings(_Group):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     drain_seconds: Seconds = Field(30, description="time after SIGTERM in which work in flight may finish")
-    codec_threads: int = Field(0, ge=0, description="threads that decode and encode; 0: one for each CPU")
+    codec_threads: int = Field(
+        0, ge=0, description="pictures decoded at once, and threads that encode; 0: one for each CPU"
+    )
 
 
 class AuthSettings(_Group):
