@@ -60,7 +60,7 @@ class Service:
         tiles = {task: (info.tile, info.overlap, info.overview) for task, info in infos.items()}
         check_queue(settings, tiles)
         self.pipeline = Pipeline(
-            ImageLimits(settings.limits.pixels, settings.limits.side),
+            ImageLimits(settings.limits.pixels, settings.limits.side, tuple(settings.limits.formats.split(","))),
             self.admission,
             self.engine,
             tiles,

@@ -143,13 +143,13 @@ class Pipeline:
                     format = choose_format(picture, options.formats)
             passes = Passes(picture, format, self._plan(options.task), options, trace)
             del picture
-            work = await self._in_thread(passes.begin, place=place, deadline=deadline)
+            work = await self._in_thread(place, deadline, passes.begin)
             while isinstance(work, Work):
                 job = TileJob(options.task, work.image, work.plan, deadline)
                 trace.begin(job, work.later)
                 ticket.follow(job, work.later)
                 await self._run(job, trace)
-                work = await self._in_thread(passes.go_on, job, place=place, deadline=deadline)
+                work = await self._in_thread(place, deadline, passes.go_on, job)
             return work
 
     async def _run(self, job: TileJob, trace: RestoreTrace) -> None:
@@ -166,13 +166,15 @@ class Pipeline:
         laid = self._tiles[task]
         return lambda height, width: TilePlan(height, width, *laid)
 
-    async def _in_thread(self, function: Callable[P, T], *arguments: P.args, place: ExitStack, deadline: float) -> T:
+    async def _in_thread(
+        self, place: ExitStack, deadline: float, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
         """Await a function in a thread; nobody can stop it, so its place is kept until it ends if its caller will not.
 
         Raise DeadlineExceeded at the deadline.
         """
         loop = asyncio.get_running_loop()
-        work = self._threads.submit(function, *arguments)
+        work = self._threads.submit(function, *arguments, **named)
         running = asyncio.wrap_future(work)
         try:
             await asyncio.wait([running], timeout=min(max(deadline - self._clock(), 0), LONGEST_WAIT_SECONDS))

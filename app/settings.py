@@ -19,6 +19,10 @@ _ORIGIN = re.compile(r"(https?)://[a-z0-9.-]+(?::([0-9]+))?|(https?)://\[[0-9a-f
 Seconds = Annotated[float, Field(gt=0)]
 
 
+# The tests hold it against app.imaging.
+FORMATS = ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic", "jxl")
+
+
 class SettingsError(ValueError):
     """Settings that cannot be used; the message names each variable and what is wrong with it."""
 
@@ -57,6 +61,15 @@ class LimitsSettings(_Group):
     buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies held at once")
     pixels: int = Field(50_000_000, ge=1, description="largest picture in pixels")
     side: int = Field(30_000, ge=1, description="longest side of a picture in pixels")
+    formats: str = Field(",".join(FORMATS), description="formats that are read, with commas between")
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, formats: str) -> str:
+        names = [name.strip() for name in formats.split(",")]
+        if unknown := sorted(set(names) - set(FORMATS)):
+            raise ValueError(f"{', '.join(map(repr, unknown))}: known are {', '.join(FORMATS)}")
+        return ",".join(names)
 
 
 class QueueSettings(_Group):

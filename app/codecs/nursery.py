@@ -58,7 +58,8 @@ def main(control: socket.socket) -> None:
         if not child:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (control, awake, woken, events):
+            events.close()
+            for end in (control, awake, woken):
                 end.close()
             _live(serve, files[0])
         children.add(child)

@@ -134,7 +134,7 @@ def read_picture(message: Mapping[str, Any], canvas: Canvas, probe: Probe) -> Pi
         canvas.array("deep", (*size, channels), np.uint16) if channels else None,
         canvas.array("icc", (icc,)).tobytes() if icc else None,
         probe.exif,
-        tuple(map(float, message["dpi"])) if message["dpi"] else None,
+        (float(message["dpi"][0]), float(message["dpi"][1])) if message["dpi"] else None,
         tuple((kind.encode("latin-1"), b64decode(content)) for kind, content in message["png_colour"]),
         tuple(map(str, message["warnings"])),
     )

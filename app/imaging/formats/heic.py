@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 from app.errors import UnsupportedImage
 from app.imaging import color
 from app.imaging.formats.header import Header, Samples
-from app.imaging.formats.isobmff import code_point_chunks
+from app.imaging.formats.isobmff import check_boxes, code_point_chunks
 
 if TYPE_CHECKING:
     from pillow_heif import HeifImage
@@ -25,6 +25,7 @@ colour_chunks = code_point_chunks
 
 def read(data: bytes) -> Header:
     """Read size, depth, alpha and EXIF of the primary picture; no pixel is decoded."""
+    check_boxes(data)
     image = _primary(data)
     width, height = image.size
     grey = not image.mode.startswith("RGB")
