@@ -73,6 +73,10 @@ class RestoreTrace:
         self.job = job
         self.tiles = self.tiles_before + job.tiles_total + later
 
+    def end(self) -> None:
+        """Let go of the last job, and of the picture in it; the answer may wait long to be read."""
+        self.tiles_before, self.job = self.tiles_done, None
+
     @contextmanager
     def at(self, station: str) -> Iterator[None]:
         """Time the block as one station."""
@@ -126,6 +130,7 @@ class Pipeline:
             raise TaskUnavailable(f"This service runs without weights for {options.task}.")
         deadline = self._clock() + options.seconds
         with ExitStack() as place:
+            place.callback(trace.end)
             async with self._codecs.hold(body) as upload:
                 del body  # as large as two thirds of the picture if it was a PNG
                 with trace.at("probe"):

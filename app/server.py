@@ -10,12 +10,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import h11
 import structlog
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import StartError
 from app.main import CODEC_THREADS, Service, create_app
+from app.middleware.answer_limit import ABORT
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
 
@@ -23,6 +27,58 @@ from app.telemetry.logs import configure_logs
 _LEAVE_SECONDS = 0.5
 
 _log = structlog.get_logger()
+
+
+class _Connection(H11Protocol):
+    """uvicorn's, but it does not wait for ever: not for the head of a request, and not for a reader of an answer.
+
+    Gives each request a way to end its connection at once, as an extension of its scope.
+    """
+
+    def __init__(self, *arguments: Any, head_seconds: float, answer_seconds: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_seconds, self._answer_seconds = head_seconds, answer_seconds
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self._inner, self.app = self.app, self._with_abort
+
+    async def _with_abort(self, scope: Any, receive: Any, send: Any) -> None:
+        extensions = {**scope.get("extensions", {}), ABORT: self._abort}
+        await self._inner({**scope, "extensions": extensions}, receive, send)
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_timer = _cancelled(self._head_timer)
+        elif self._head_timer is None:
+            self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(self._answer_seconds, self._abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._answer_timer = _cancelled(self._answer_timer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer, self._answer_timer = _cancelled(self._head_timer), _cancelled(self._answer_timer)
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(self._head_seconds, self._abort)
+
+
+def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+    if timer:
+        timer.cancel()
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +111,20 @@ def _leave_threads(code: int) -> None:
         os._exit(code)
 
 
+def _connections(settings: Settings) -> type[H11Protocol]:
+    """Return the class of connections with the times of the settings: uvicorn makes them of a class."""
+
+    class Connection(_Connection):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            times = {
+                "head_seconds": settings.server.head_seconds,
+                "answer_seconds": settings.limits.answer_seconds,
+            }
+            super().__init__(*arguments, **named, **times)
+
+    return Connection
+
+
 async def _serve(settings: Settings) -> int:
     app = create_app(settings)
     service: Service = app.state.service
@@ -64,7 +134,8 @@ async def _serve(settings: Settings) -> int:
         port=settings.server.port,
         log_config=None,
         access_log=False,
-        http="h11",  # what uvicorn would rather take, httptools, reads heads without end
+        # h11's, because what uvicorn would rather take, httptools, reads heads without end.
+        http=_connections(settings),
         server_header=False,
         timeout_graceful_shutdown=1,  # everything has been answered when the drain ends; some do not read it
     )

@@ -59,6 +59,8 @@ class LimitsSettings(_Group):
     body_bytes: int = Field(32 * 2**20, ge=1024, description="largest body in bytes")
     body_seconds: Seconds = Field(60, description="time in which a whole body must arrive")
     buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies held at once")
+    answer_bytes: int = Field(256 * 2**20, ge=1024, description="bytes of all answers that their callers have not read")
+    answer_seconds: Seconds = Field(30, description="time in which a caller must read more of an answer")
     pixels: int = Field(50_000_000, ge=1, description="largest picture in pixels")
     side: int = Field(30_000, ge=1, description="longest side of a picture in pixels")
     formats: str = Field(",".join(FORMATS), description="formats that are read, with commas between")
@@ -86,6 +88,7 @@ class ServerSettings(_Group):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    head_seconds: Seconds = Field(20, description="time in which the head of a request must arrive")
     drain_seconds: Seconds = Field(30, description="time after SIGTERM in which work in flight may finish")
     codec_threads: int = Field(
         0, ge=0, description="pictures decoded at once, and threads that encode; 0: one for each CPU"

@@ -6,6 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import page, reference
 from app.api.health import METRICS_PATH, OPEN_PATHS
 from app.api.problems import Problems
+from app.middleware.answer_limit import AnswerLimit
 from app.middleware.api_keys import ApiKeys, read_keys
 from app.middleware.body_limit import BodyLimit
 from app.middleware.request_log import RequestLog
@@ -39,6 +40,7 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(Problems)
     # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.
     app.add_middleware(BodyLimit, limits=settings.limits)
+    app.add_middleware(AnswerLimit, limits=settings.limits, metrics=metrics)
     app.add_middleware(SafeHeaders)
     if settings.cors.origins:
         # Outside the keys: a browser's preflight carries none.

@@ -107,6 +107,17 @@ class Metrics:
         self.decoded_bytes_limit = Gauge(
             "dmsr_decoded_bytes_limit", "Bytes of pictures admitted at once.", registry=registry
         )
+        self.answer_bytes = Gauge(
+            "dmsr_answer_bytes", "Bytes of answers that their callers have not read.", registry=registry
+        )
+        self.answer_bytes_limit = Gauge(
+            "dmsr_answer_bytes_limit", "Bytes of answers that may wait to be read.", registry=registry
+        )
+        self.answers_given_up = Counter(
+            "dmsr_answers_given_up",
+            "Answers cut off, as too many waited to be read and theirs stood still longest.",
+            registry=registry,
+        )
         self.predicted_delay = Gauge(
             "dmsr_predicted_delay_seconds", "Time in which all admitted tiles will be done.", registry=registry
         )

@@ -24,7 +24,8 @@ def answer(sock: socket.socket) -> tuple[int, bytes]:
     received = b""
     while chunk := _receive(sock):
         received += chunk
-    return (int(received.split(b" ", 2)[1]) if received else 0), received
+    status = received.split(b" ", 2)[1] if received.startswith(b"HTTP/") else b"0"
+    return int(status), received
 
 
 def _receive(sock: socket.socket) -> bytes:
