@@ -23,6 +23,8 @@ from app.middleware.answer_limit import ABORT
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
 
+# Of what arrives, so much is parsed at once. Chunks of 48 bytes have an eighth more around them.
+_PARSED_BYTES, _SPARE_BYTES, _MOST_WIRE_BYTES_A_BYTE = 1 << 14, 1 << 15, 1.125
 # How long an idle thread may take to notice that the service has stopped.
 _LEAVE_SECONDS = 0.5
 
@@ -32,7 +34,9 @@ _log = structlog.get_logger()
 class _Connection(H11Protocol):
     """uvicorn's, but it does not wait for ever: not for the head of a request, and not for a reader of an answer.
 
-    Gives each request a way to end its connection at once, as an extension of its scope.
+    Nor does it take bodies in tiny chunks: each chunk costs tens of microseconds, and a quarter of a megabyte, which is
+    read at once, has room for forty thousand of one byte. Gives each request a way to end its connection at once, as
+    an extension of its scope.
     """
 
     def __init__(self, *arguments: Any, head_seconds: float, answer_seconds: float, **named: Any) -> None:
@@ -41,10 +45,17 @@ class _Connection(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._inner, self.app = self.app, self._with_abort
+        self._counted: Any = None
+        self._wire_bytes = self._body_bytes = 0
 
     async def _with_abort(self, scope: Any, receive: Any, send: Any) -> None:
+        async def counting() -> Any:
+            message = await receive()
+            self._body_bytes += len(message.get("body", b""))
+            return message
+
         extensions = {**scope.get("extensions", {}), ABORT: self._abort}
-        await self._inner({**scope, "extensions": extensions}, receive, send)
+        await self._inner({**scope, "extensions": extensions}, counting, send)
 
     def _abort(self) -> None:
         self.transport.abort()
@@ -54,11 +65,25 @@ class _Connection(H11Protocol):
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        for at in range(0, len(data), _PARSED_BYTES):
+            super().data_received(data[at : at + _PARSED_BYTES])
+            if self._tiny_chunks(min(_PARSED_BYTES, len(data) - at)):
+                self._abort()
+                return
         if self.conn.their_state is not h11.IDLE:
             self._head_timer = _cancelled(self._head_timer)
         elif self._head_timer is None:
             self._expect_head()
+
+    def _tiny_chunks(self, new_bytes: int) -> bool:
+        """Tell whether the body under way comes with far more bytes around its chunks than in them."""
+        if self.cycle is not self._counted:
+            self._counted, self._wire_bytes, self._body_bytes = self.cycle, 0, 0
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self._wire_bytes += new_bytes
+            arrived = self._body_bytes + len(self.cycle.body)
+            return self._wire_bytes > _SPARE_BYTES + _MOST_WIRE_BYTES_A_BYTE * arrived
+        return False
 
     def pause_writing(self) -> None:
         super().pause_writing()

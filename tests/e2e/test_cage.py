@@ -123,9 +123,28 @@ def test_a_head_that_drips_is_cut_off(caged):
 def test_a_second_head_that_drips_is_cut_off(caged):
     with connection(caged.url) as sock:
         sock.sendall(head("/livez", method="GET"))
-        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+        received = b""
+        while not received.endswith(b"alive\n"):
+            received += sock.recv(65536)
         sock.sendall(b"GET /liv")
         assert answer(sock) == (0, b"")
+
+
+def test_a_body_in_chunks_of_one_byte_is_cut_off(caged):
+    sent = 0
+    with connection(caged.url) as sock, suppress(BrokenPipeError, ConnectionResetError):
+        sock.sendall(head("/derain", "Transfer-Encoding: chunked"))
+        while sent < 8 << 20:
+            sock.sendall(b"1\r\nx\r\n" * 10_000)
+            sent += 10_000
+        raise AssertionError("all of it was taken")
+
+
+@pytest.mark.parametrize("size", [64, 1000, 100_000])
+def test_a_body_in_chunks_of_a_usual_size_is_taken(caged, size):
+    data = encoded(drawn(150, 150))
+    chunks = (data[at : at + size] for at in range(0, len(data), size))
+    assert httpx.post(f"{caged.url}/derain?format=jpeg", content=chunks, timeout=60).status_code == 200
 
 
 def test_a_body_of_two_lengths_is_refused_and_the_connection_closed(caged):
