@@ -88,6 +88,11 @@ class ServerSettings(_Group):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    hosts: str = Field(
+        "",
+        description="names in `Host` that are answered, with commas between, or `*`; empty: this machine's own on a "
+        "loopback address, else any",
+    )
     head_seconds: Seconds = Field(20, description="time in which the head of a request must arrive")
     drain_seconds: Seconds = Field(30, description="time after SIGTERM in which work in flight may finish")
     codec_threads: int = Field(

@@ -16,7 +16,7 @@ def connection(url: str, timeout: float = 20) -> Iterator[socket.socket]:
 
 def head(path: str, *headers: str, method: str = "POST") -> bytes:
     """Write the head of a request."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def answer(sock: socket.socket) -> tuple[int, bytes]:
