@@ -9,8 +9,8 @@ Knows nothing of HTTP, and of the network only the tiles its weights ask for.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, ParamSpec, TypeVar
 
@@ -23,6 +23,7 @@ from app.codecs.pool import Codecs
 from app.errors import DeadlineExceeded, TaskUnavailable
 from app.imaging.encode import choose_format, encode
 from app.imaging.picture import ImageLimits, Picture
+from model.inference.contract import kept_warning
 from model.inference.scales import Plan, Scale, Work, most_tiles, restoration
 from model.inference.tiling import Pixels, TilePlan
 
@@ -59,6 +60,7 @@ class RestoreTrace:
     job: TileJob | None = None
     tiles: int = 0
     tiles_before: int = 0
+    tiles_kept: int = 0
     scales: tuple[float, ...] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -186,7 +188,12 @@ class Pipeline:
         finally:
             if not running.done() and not work.cancel():
                 kept = place.pop_all()
-                work.add_done_callback(lambda _: loop.call_soon_threadsafe(kept.close))
+
+                def give_back(_: Future[T]) -> None:
+                    with suppress(RuntimeError):  # the loop has ended before the thread
+                        loop.call_soon_threadsafe(kept.close)
+
+                work.add_done_callback(give_back)
                 running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if not running.done():
             raise DeadlineExceeded("The time allowed ran out before the answer was written.")
@@ -211,6 +218,7 @@ class Passes:
         """Take a finished job's image; return what is to be done next, or the answer."""
         with self._trace.at("stitch"):
             image = job.stitch()
+        self._trace.tiles_kept += job.tiles_kept
         return self._advance(image)
 
     def _advance(self, image: Pixels | None) -> "Work | Restored":
@@ -222,7 +230,8 @@ class Passes:
         trace.tiles = trace.tiles_done
         with trace.at("encode"):
             data = encode(picture, restored, self._format, options.quality, options.metadata, options.output)
-        return Restored(data, self._format, *change(picture.rgb, restored), picture.warnings)
+        warnings = picture.warnings + kept_warning(trace.tiles_kept, trace.tiles)
+        return Restored(data, self._format, *change(picture.rgb, restored), warnings)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> tuple[float, int]:

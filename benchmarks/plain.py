@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import networks
+from model.inference.contract import TileResults
 from model.inference.restorer import REFERENCE_TILE
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
@@ -53,11 +54,11 @@ class PlainRunner:
         self._network = plain_network(network).to(self.device)
 
     @torch.no_grad()
-    def run(self, tiles: Pixels) -> Pixels:
+    def run(self, tiles: Pixels) -> TileResults:
         """Restore uint8 (n, tile, tile, 3), all at once."""
         x = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2).float().div(255).contiguous()
         y = self._network(x)[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return TileResults(y.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 @contextmanager
@@ -86,4 +87,4 @@ def plain_process(name: str, device: str) -> Iterator[Callable[[Pixels], Pixels]
 def _serve_tiles(connection: Connection, name: str, device: str) -> None:
     runner = PlainRunner(networks.build(name)[0], device)
     while True:
-        connection.send(runner.run(connection.recv()))
+        connection.send(runner.run(connection.recv()).tiles)

@@ -30,12 +30,11 @@ def read(name: str, options: argparse.Namespace | None = None) -> dict | None:
 def write(name: str, options: argparse.Namespace, figures: dict[str, object]) -> None:
     """Print the figures and write them with their circumstances."""
     path = options.json or FOLDER / f"{name}.json"
-    asked = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    del asked["json"]
+    asked = {key: value for key, value in vars(options).items() if key != "json"}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"benchmark": name, "date": when, **circumstances(), "options": asked, **figures}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    path.write_text(json.dumps(result, indent=2, default=str) + "\n")  # paths among the options
     print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
 
 

@@ -1,7 +1,8 @@
 """What the survey and the passes at several scales are worth, beside one pass at a given scale.
 
-Six parts: pairs enlarged (`dmsr evaluate --enlarge` prints the same), two rains in one picture, clear photos, rain
-drawn at full size over the largest photos, haze, and a photo of 12 megapixels through the service.
+Seven parts: what the network does to streaks of each width, which the survey's constants are medians of; pairs enlarged
+(`dmsr evaluate --enlarge` prints the same); two rains in one picture; clear photos; rain drawn at full size over the
+largest photos; haze; and a photo of 12 megapixels through the service.
 """
 
 import argparse
@@ -17,16 +18,20 @@ from benchmarks import report
 from benchmarks.service import serving
 from benchmarks.stages import post
 from model.checkpoints.catalog import Catalog
+from model.checkpoints.checkpoint import read_info
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
 from model.data.datasets import list_pictures, load_pairs
 from model.data.haze import add_haze, sample_haze
 from model.data.picture import Picture, picture_rng, read_picture, resize, through_jpeg
 from model.data.rain import Rain, RainLayer, add_rain
-from model.evaluation.enlarged import measure_enlarged
+from model.evaluation.enlarged import enlarge, measure_enlarged
 from model.evaluation.metrics import luma, psnr
 from model.inference.restorer import Restorer
+from model.inference.scales import Response
 from tests.pictures import encoded
 
+WIDTHS = (3, 2, 1.5, 1, 0.75, 0.5)
+MIDDLE = 288
 FACTORS = (1, 1.5, 2, 3, 4, 6, 8)
 SINGLE_SCALES = (1.0, 0.5, 0.25, 0.125)
 TWO_RAINS = Rain((RainLayer(0.1, 22, 1.5, 6, 0.5), RainLayer(0.1, 180, 12, 8, 0.5)), veil=0.0, screen=False)
@@ -41,6 +46,32 @@ def decibels(picture: Picture, clean: Picture) -> float:
 def larger(picture: Picture, factor: float) -> Picture:
     """Enlarge bicubically."""
     return resize(picture, *(round(side * factor) for side in picture.shape[:2]))
+
+
+def responses(restorers: dict[str, Restorer], options: argparse.Namespace) -> dict[str, object]:
+    """Restore the middle of Rain12 enlarged by each factor, and of clear photos, and take medians of the responses.
+
+    After a change of weights, `model.inference.scales` should know streaks by these.
+    """
+
+    def respond(picture: Picture) -> Response:
+        height, width = picture.shape[:2]
+        top, left = max(0, height - MIDDLE) // 2, max(0, width - MIDDLE) // 2
+        middle = picture[top : top + MIDDLE, left : left + MIDDLE]
+        return Response.measure(middle[None], restorers["derain"].restore(middle, scale=1)[None])
+
+    def summed(each: list[Response]) -> dict[str, list[float]]:
+        columns = {name: [getattr(one, name) for one in each] for name in ("amount", "fineness", "added")}
+        return {
+            name: [round(float(part), 3) for part in np.quantile(values, (0, 0.5, 1))]
+            for name, values in columns.items()
+        }
+
+    pairs = load_pairs(options.data / "rain/val/Rain12", options.take)
+    photos = [read_picture(path) for path in list_pictures(options.data / "clean/Kodak24", options.take)]
+    rainy = {f"rain ×{by:g}": [respond(enlarge(pair, by).degraded) for pair in pairs] for by in WIDTHS}
+    dry = {f"clear ×{by:g}": [respond(larger(photo, by)) for photo in photos] for by in (1, 0.5)}
+    return {name: summed(each) for name, each in (rainy | dry).items()}
 
 
 def enlarged(restorers: dict[str, Restorer], options: argparse.Namespace) -> list[dict[str, object]]:
@@ -137,6 +168,7 @@ def photo(_: dict[str, Restorer], options: argparse.Namespace) -> dict[str, obje
 
 
 PARTS: dict[str, Callable[[dict[str, Restorer], argparse.Namespace], object]] = {
+    "responses": responses,
     "enlarged": enlarged,
     "two_rains": two_rains,
     "clear": clear,
@@ -153,11 +185,14 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--take", default="all", help="K/N for the K-th of every N pictures")
     parser.add_argument("--largest", type=int, default=12, help="photos that rain is drawn over at full size")
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], help="instead of the shipped ones of their task")
     options = parser.parse_args()
     catalog = Catalog.load()
     tasks = {"haze": "dehaze"}
+    files = {task: catalog.path(catalog.default(task, "cpu")) for task in ("derain", "dehaze")}
+    files |= {read_info(path).task: path for path in options.weights}
     needed = {tasks.get(part, "derain") for part in options.parts}
-    loaded = {task: Restorer.load(catalog.path(catalog.default(task, "cpu")), device="cpu") for task in needed}
+    loaded = {task: Restorer.load(files[task], device="cpu") for task in needed}
     report.write("scales", options, {part: PARTS[part](loaded, options) for part in options.parts})
 
 

@@ -84,8 +84,8 @@ def by_batch(each: dict[tuple[str, int], float]) -> dict[str, dict[str, float]]:
 def error(runner: TileRunner, plain: PlainRunner, tiles: np.ndarray) -> dict[str, float]:
     """Compare what both answer, in 8-bit steps; the plain network without TF32."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        wanted = np.concatenate([plain.run(tile[None]) for tile in tiles])
-    difference = np.abs(runner.run(tiles).astype(int) - wanted)
+        wanted = np.concatenate([plain.run(tile[None]).tiles for tile in tiles])
+    difference = np.abs(runner.run(tiles).tiles.astype(int) - wanted)
     return {
         "mean_steps": round(float(difference.mean()), 4),
         "p999_steps": float(np.quantile(difference, 0.999)),

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT = 960, 600
-SCALE = 2  # drawn twice as large, so that edges come out smooth
+SMOOTH = 2  # drawn twice as large, so that edges come out smooth
 GRID, REACH = 2048, 420.0  # terrain cells a side, and how far they go in metres of a small world
 CELL = REACH / GRID
 EYE, FOCAL, HORIZON = 2.6, 0.92, 0.57  # height of the camera, focal length in widths, line of the horizon in heights
@@ -21,7 +21,7 @@ AIR = np.array([168, 186, 208]) / 255
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, uint8 (HEIGHT, WIDTH, 3), and how far each pixel is, 0 here to 1 at the sky."""
+    """A picture, uint8 (H, W, 3), and how far each pixel is, 0 here to 1 at the sky."""
 
     picture: np.ndarray
     depth: np.ndarray
@@ -35,10 +35,11 @@ class Terrain:
     colour: np.ndarray
 
 
-def draw(seed: int = 5) -> Scene:
-    """Draw the lake."""
+def draw(seed: int = 5, times: int = 1, smooth: int = SMOOTH) -> Scene:
+    """Draw the lake, so many times larger than WIDTH × HEIGHT; smooth: how much larger still, before it is shrunk."""
     rng = np.random.default_rng(seed)
-    width, height = WIDTH * SCALE, HEIGHT * SCALE
+    size = WIDTH * times, HEIGHT * times
+    width, height = (side * smooth for side in size)
     terrain = _terrain(rng)
     sky = _sky(rng, width, height)
     direct, depth = _look(terrain, sky, EYE)
@@ -48,9 +49,9 @@ def draw(seed: int = 5) -> Scene:
     near = Image.new("L", image.size, 0)
     _pines(ImageDraw.Draw(image), ImageDraw.Draw(near), rng, width, height)
     depth = np.where(np.asarray(near) > 0, 0.02, depth)
-    pixels = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)).astype(np.float32)
-    pixels += rng.normal(0, 1.6, (HEIGHT, WIDTH, 1))  # a sensor's grain
-    shrunk = Image.fromarray(depth.astype(np.float32)).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS)).astype(np.float32)
+    pixels += rng.normal(0, 1.6, (*pixels.shape[:2], 1))  # a sensor's grain
+    shrunk = Image.fromarray(depth.astype(np.float32)).resize(size, Image.Resampling.BOX)
     return Scene(np.clip(pixels, 0, 255).astype(np.uint8), np.asarray(shrunk))
 
 
@@ -191,8 +192,9 @@ def _lake(
     x = np.arange(width)[None]
     u = ((x / width - 0.5) * distance * 240 + 512) % 1024
     wave = waves[((distance * 900) % 1024).astype(int), u.astype(int)]
-    shifted = np.clip(horizon - below[:, None] + wave * (2 + 26 * near), 0, horizon - 1).astype(int)
-    beside = np.clip(x + wave * (1 + 5 * near), 0, width - 1).astype(int)
+    stirred = wave * width / (WIDTH * SMOOTH)
+    shifted = np.clip(horizon - below[:, None] + stirred * (2 + 26 * near), 0, horizon - 1).astype(int)
+    beside = np.clip(x + stirred * (1 + 5 * near), 0, width - 1).astype(int)
     mirrored = mirror[shifted, beside]
     clear = np.clip(0.86 - 0.42 * near, 0, 1)[..., None]
     water = mirrored * clear + np.array([22, 44, 52]) / 255 * (1 - clear) + 0.012 * wave[..., None]

@@ -27,6 +27,18 @@ def tiny_weights(tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
+def noisy_weights(tmp_path_factory, tiny_config):
+    """Weights that turn every picture but a flat one into noise, as those do that have exploded."""
+    path = tmp_path_factory.mktemp("weights") / "noisy.safetensors"
+    torch.manual_seed(0)
+    network = DMSR(tiny_config)
+    with torch.no_grad():
+        network.conv_first.weight.mul_(1000)
+    save_checkpoint(path, network.state_dict(), CheckpointInfo(tiny_config, "derain", tile=64, overlap=16))
+    return path
+
+
+@pytest.fixture(scope="session")
 def server(tiny_weights, tmp_path_factory):
     """One real server for the whole session, deraining with tiny random weights; /dehaze has none."""
     # Few tiles a batch: most of a tiny server's start is the search for the best batch.

@@ -101,7 +101,7 @@ PICTURE_OUT: dict[int | str, dict[str, Any]] = {
                 ("X-Request-ID", "The id of the request, the caller's own if it was well-formed."),
                 ("Server-Timing", "Milliseconds at each station of the pipeline."),
                 ("X-DMSR-Weights", "Name and short sha256 of the weights: `derain-w16d4; sha256=58fa1086cf63`."),
-                ("X-DMSR-Warning", "What was missing or could not be kept; absent if nothing."),
+                ("X-DMSR-Warning", "What was missing, could not be kept or was left as it came; absent if nothing."),
                 ("Content-Disposition", "A name for the file, made from the upload's."),
                 ("X-DMSR-Scale", "The scales it was restored at: `1`, or `0.5, 0.125`; `none`: no rain was found."),
                 ("X-DMSR-Change", "Mean and largest change of a value, in steps of 8 bits: `mean=3.207, max=121`."),

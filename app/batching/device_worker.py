@@ -19,7 +19,7 @@ from app.batching.throughput import BatchTime
 from app.batching.tile_queue import Tile, TileQueue
 from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
-from model.inference.contract import DeviceFault, NonFiniteTiles, Runner
+from model.inference.contract import DeviceFault, NonFiniteTiles, Runner, TileResults
 from model.inference.tiling import Pixels
 
 NICENESS = 10
@@ -34,9 +34,9 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Hold what became of a batch: its tiles, the error of each that failed, and the seconds it took."""
+    """Hold what became of a batch: the network's results, the error of each tile that failed, the seconds it took."""
 
-    restored: Pixels
+    results: TileResults
     errors: dict[int, Exception]
     seconds: float
 
@@ -167,8 +167,8 @@ class DeviceWorker:
     def _run(self, batch: Batch, tiles: Pixels) -> Outcome:
         """Run one batch, whatever happens."""
         start = self._clock()
-        restored, errors = run_tiles(self.runners[batch.tiles[0].job.task], tiles, batch.threads)
-        return Outcome(restored, errors, self._clock() - start)
+        results, errors = run_tiles(self.runners[batch.tiles[0].job.task], tiles, batch.threads)
+        return Outcome(results, errors, self._clock() - start)
 
     def _settle(self, batch: Batch, outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
         """Give each job its tiles. The event loop hears only that a job is over, because its future lives there."""
@@ -179,7 +179,8 @@ class DeviceWorker:
         self._metrics.batch_tiles.labels(task).observe(count)
         self._metrics.batch_duration.labels(task).observe(outcome.seconds)
         for position, (job, index) in enumerate(batch.tiles):
-            result = "done"
+            kept = position in outcome.results.kept
+            result = "kept" if kept else "done"
             over: Callable[[], None] | None = None  # what ends the job, if this tile does
             if error := outcome.errors.get(position):
                 failure = RestorationFailed("The network gave no usable result for this picture.")
@@ -187,7 +188,7 @@ class DeviceWorker:
                 result, over = "failed", partial(job.end, failure)
             elif job.settled:
                 result = "cancelled"
-            elif job.add(index, outcome.restored[position], device_seconds / count):
+            elif job.add(index, outcome.results.tiles[position], device_seconds / count, kept):
                 over = job.end
             self._metrics.tiles.labels(task, result).inc()
             if over:
@@ -200,17 +201,17 @@ def lower_priority() -> None:
         os.nice(NICENESS)  # Linux applies it to the calling thread alone
 
 
-def run_tiles(runner: Runner, tiles: Pixels, threads: int) -> tuple[Pixels, dict[int, Exception]]:
+def run_tiles(runner: Runner, tiles: Pixels, threads: int) -> tuple[TileResults, dict[int, Exception]]:
     """Restore tiles and return the error of each that failed; raises only a DeviceFault."""
     try:
-        return runner.run(tiles, threads), {}
-    except NonFiniteTiles as error:
-        return error.restored, dict.fromkeys(error.indices, error)
+        results = runner.run(tiles, threads)
+        return results, {index: NonFiniteTiles([index]) for index in results.lost}
     except DeviceFault:
         raise
     except Exception as error:  # noqa: BLE001 - the guilty tile's request gets it
         if len(tiles) == 1:
-            return tiles, {0: error}
+            return TileResults(tiles), {0: error}
     singly = [run_tiles(runner, tile[None], threads) for tile in tiles]  # finds out whose tile it was
     errors = {position: error for position, (_, failed) in enumerate(singly) for error in failed.values()}
-    return np.concatenate([restored for restored, _ in singly]), errors
+    kept = [position for position, (results, _) in enumerate(singly) if results.kept]
+    return TileResults(np.concatenate([results.tiles for results, _ in singly]), kept), errors

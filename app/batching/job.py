@@ -21,6 +21,7 @@ class TileJob:
 
     deadline: point in time on the engine's clock, in seconds, after which no tile of it may start.
     queued_at: when it was queued, on the engine's clock.
+    tiles_kept: those of tiles_done that came out as noise and were left as they were.
     seconds: time spent so far in cut, device (the tiles' shares of the device's time) and stitch.
     finished: done when the last tile is stitched; carries the error that ended the job otherwise.
     """
@@ -34,6 +35,7 @@ class TileJob:
         self.tiles_total = len(plan)
         self.tiles_taken = 0
         self.tiles_done = 0
+        self.tiles_kept = 0
         self.queued_at = 0.0
         self.seconds = {"cut": 0.0, "device": 0.0, "stitch": 0.0}
         self._image = image
@@ -66,7 +68,7 @@ class TileJob:
         with self._timed("cut"):
             return cut(self._image, self._plan, index)
 
-    def add(self, index: int, tile: Pixels, device_seconds: float) -> bool:
+    def add(self, index: int, tile: Pixels, device_seconds: float, kept: bool = False) -> bool:
         """Stitch in a restored tile, which took so much of the device's time, and tell whether it was the last."""
         with self._stitching, self._timed("stitch"):
             if self._stitcher is None:
@@ -74,6 +76,7 @@ class TileJob:
             self._stitcher.add(index, tile)
         with self._counting:
             self.tiles_done += 1
+            self.tiles_kept += kept
             self.seconds["device"] += device_seconds
             return self.tiles_left == 0
 

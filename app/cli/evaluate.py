@@ -121,7 +121,7 @@ def _judge(restorer: "Restorer", data: Path, json: Path | None, errors: "Console
     task = restorer.runner.info.task
     try:
         suite = track(build_suite(data, task), "Judging", console=errors, disable=not errors.is_terminal)
-        verdicts = judge(partial(restorer.restore, scale=1.0), suite, restorer.plan, CEILINGS[task])
+        verdicts = judge(partial(restorer.outcome, scale=1.0), suite, restorer.plan, CEILINGS[task])
     except (DatasetError, ValueError) as error:
         fail(str(error))
     except NonFiniteTiles as error:
@@ -138,12 +138,12 @@ def _print_groups(groups: "dict[str, Stability]") -> None:
     from rich.table import Table
 
     headings = ("pictures", "before", "after", "gain", "worst", "worse", "worst tile", "tiles worse", "exploded")
-    table = Table("group", *headings)
+    table = Table("group", *headings, "left alone")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, group in groups.items():
         decibels = [f"{value:.2f}" for value in (group.before, group.after, group.gain, group.worst_gain)]
-        counts = (str(group.tiles_worse), str(group.tiles_exploded))
+        counts = (str(group.tiles_worse), str(group.tiles_exploded), str(group.tiles_kept))
         if name == "all":
             table.add_section()
         table.add_row(
@@ -151,7 +151,7 @@ def _print_groups(groups: "dict[str, Stability]") -> None:
         )
     Console().print(table)
     if exploded := groups["all"].exploded_in:
-        typer.echo(f"exploded: {', '.join(exploded)}")
+        typer.echo(f"exploded, or left alone by the runner because they had: {', '.join(exploded)}")
 
 
 def _print(report: "Report") -> None:

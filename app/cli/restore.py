@@ -202,6 +202,7 @@ def _restore_one(
     from app.imaging.picture import ImageLimits
     from app.imaging.probe import probe
     from model.checkpoints.checkpoint import write_atomically
+    from model.inference.contract import kept_warning
 
     format = writing.format or ("png" if target == STREAM else WRITTEN[target.suffix.lower()])
     data = sys.stdin.buffer.read() if source == STREAM else source.read_bytes()
@@ -209,12 +210,13 @@ def _restore_one(
     header = probe(data, ImageLimits(max_pixels=2**40, max_side=2**31))
     check_format(header, format)
     picture = decode(data, header, writing.damaged)
-    restored = restorer.restore(picture.rgb, report, scale=writing.scale, strength=writing.strength)
-    result = encode(picture, restored, format, writing.quality, writing.metadata)
+    outcome = restorer.outcome(picture.rgb, report, scale=writing.scale, strength=writing.strength)
+    notes = picture.warnings + kept_warning(outcome.kept, outcome.tiles)
+    result = encode(picture, outcome.image, format, writing.quality, writing.metadata)
     if target == STREAM:
         sys.stdout.buffer.write(result)
         sys.stdout.buffer.flush()
-        return header.pixels, picture.warnings
+        return header.pixels, notes
     # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
     if os.path.lexists(target) and not writing.overwrite:
         raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
@@ -223,7 +225,7 @@ def _restore_one(
     if source != STREAM:
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return header.pixels, picture.warnings
+    return header.pixels, notes
 
 
 def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:

@@ -31,7 +31,7 @@ STAGES = ("probe", "admit", "decode", "survey", "queue", "cut", "device", "stitc
 SCALES = ("1", "1/2", "1/4", "1/8", "1/16", "none")
 CODEC_STATES = ("busy", "idle")
 CODEC_DEATHS = ("work", "deadline", "stuck", "cancelled", "drained", "crashed")
-TILE_RESULTS = ("done", "cancelled", "expired", "failed")
+TILE_RESULTS = ("done", "kept", "cancelled", "expired", "failed")
 
 # From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -213,9 +213,9 @@ class _Runners(Collector):
         splits = CounterMetricFamily(
             "dmsr_memory_splits", "Batches halved because device memory ran out.", labels=["task", "device"]
         )
-        non_finite = CounterMetricFamily(
-            "dmsr_non_finite_tiles",
-            "Tiles whose result was not finite, and which were run again in float32.",
+        unusable = CounterMetricFamily(
+            "dmsr_unusable_tiles",
+            "Tiles whose result was not finite or noise, and which were run again in float32.",
             labels=["task", "device"],
         )
         allocated = GaugeMetricFamily(
@@ -229,13 +229,13 @@ class _Runners(Collector):
             info.add_metric([runner.task, runner.weights, runner.sha256, runner.precision, str(runner.device)], 1)
             limit.add_metric(where, runner.batch_tiles)
             splits.add_metric(where, runner.memory_splits)
-            non_finite.add_metric(where, runner.fp32_retries)
+            unusable.add_metric(where, runner.fp32_retries)
         # The networks of one device share its memory.
         for device, runner in {str(runner.device): runner for runner in self._runners}.items():
             in_tensors, held = runner.memory_bytes
             allocated.add_metric([device], in_tensors)
             reserved.add_metric([device], held)
-        return iter((info, limit, splits, non_finite, allocated, reserved))
+        return iter((info, limit, splits, unusable, allocated, reserved))
 
 
 def size_of(tiles: int) -> str:

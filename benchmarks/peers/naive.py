@@ -22,7 +22,7 @@ class FewThreads(Restorer):
         self._device = ThreadPoolExecutor(max(self.runner.threads, 1))
 
     def run(self, tiles: Pixels) -> Pixels:
-        return self._device.submit(self.runner.run, tiles, 1).result()
+        return self._device.submit(self.runner.run, tiles, 1).result().tiles
 
 
 def create_app() -> FastAPI:

@@ -61,7 +61,7 @@ class Restorer:
 
     def run(self, tiles: Pixels) -> Pixels:
         """Run one batch of windows."""
-        return self.runner.run(tiles)
+        return self.runner.run(tiles).tiles
 
 
 def decode(data: bytes) -> Pixels:

@@ -14,7 +14,7 @@ from app.runners import load_runners
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.contract import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, TileResults
 from model.inference.tiling import Pixels
 
 _log = structlog.get_logger()
@@ -36,21 +36,19 @@ class Restorer:
         """Tell for each task what a RemoteRunner is made of, in the order of its fields."""
         return self._facts
 
-    async def restore(self, task: str, tiles: Pixels) -> tuple[Pixels, list[int], int, int, int]:
-        """Restore (n, tile, tile, 3): tiles, those not finite, max_tiles from now on, memory splits, fp32 retries."""
+    async def restore(self, task: str, tiles: Pixels) -> tuple[TileResults, int, int, int]:
+        """Restore (n, tile, tile, 3): the results, max_tiles from now on, memory splits, fp32 retries."""
         return await asyncio.get_running_loop().run_in_executor(self._device, self._run, task, tiles)
 
-    def _run(self, task: str, tiles: Pixels) -> tuple[Pixels, list[int], int, int, int]:
+    def _run(self, task: str, tiles: Pixels) -> tuple[TileResults, int, int, int]:
         runner = self._runners[task]
         splits, retries = runner.memory_splits, runner.fp32_retries
         try:
-            restored, lost = runner.run(tiles), []
-        except NonFiniteTiles as error:
-            restored, lost = error.restored, error.indices
+            results = runner.run(tiles)
         except DeviceFault:
             _log.exception("device lost")
             os._exit(1)  # only a new process gets rid of it: Serve starts one, and another restorer takes the batch
-        return restored, lost, runner.max_tiles, runner.memory_splits - splits, runner.fp32_retries - retries
+        return results, runner.max_tiles, runner.memory_splits - splits, runner.fp32_retries - retries
 
 
 @dataclass
@@ -76,8 +74,8 @@ class RemoteRunner:
         """Return `seconds`."""
         return self.seconds
 
-    def run(self, tiles: Pixels, threads: int = 1, tries: int = 3) -> Pixels:
-        """Restore uint8 (n, tile, tile, 3); raises NonFiniteTiles, DeviceFault, or what else the network raises."""
+    def run(self, tiles: Pixels, threads: int = 1, tries: int = 3) -> TileResults:
+        """Restore uint8 (n, tile, tile, 3); raises DeviceFault, or what else the network raises."""
         try:
             answer = self.restorers.restore.remote(self.task, tiles).result()
         except serve.exceptions.DeploymentUnavailableError as error:  # Serve has given the restorers up
@@ -87,9 +85,7 @@ class RemoteRunner:
                 raise  # the network's own failure, or a batch that takes every restorer down with it
             _log.warning("restorer lost", device=self.device, cause=type(error).__name__)
             return self.run(tiles, threads, tries - 1)
-        restored, lost, self.max_tiles, splits, retries = answer
+        results, self.max_tiles, splits, retries = answer
         self.memory_splits += splits
         self.fp32_retries += retries
-        if lost:
-            raise NonFiniteTiles(lost, restored)
-        return restored
+        return results

@@ -11,6 +11,7 @@ import numpy as np
 from model.data.datasets import Pair
 from model.data.picture import Picture
 from model.evaluation.metrics import luma
+from model.inference.scales import Outcome
 from model.inference.tiling import TilePlan
 
 CEILINGS = {"derain": 42.0, "dehaze": 38.0}
@@ -38,13 +39,17 @@ class TileVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Tell how one picture fared: PSNR on Y of input and output, both at most the ceiling, and its tiles."""
+    """Tell how one picture fared: PSNR on Y of input and output, both at most the ceiling, and its tiles.
+
+    kept: how many of the network's tiles were noise, so that the runner left them as they were.
+    """
 
     group: str
     name: str
     before: float
     after: float
     tiles: tuple[TileVerdict, ...]
+    kept: int = 0
 
     @property
     def gain(self) -> float:
@@ -66,6 +71,7 @@ class Stability:
     worst_tile: float
     tiles_worse: int
     tiles_exploded: int
+    tiles_kept: int
     exploded_in: list[str] = field(default_factory=list)
 
     @classmethod
@@ -84,7 +90,10 @@ class Stability:
             worst_tile=-max(tile.loss for tile in tiles),
             tiles_worse=sum(tile.loss > TILE_LOSS for tile in tiles),
             tiles_exploded=sum(tile.exploded for tile in tiles),
-            exploded_in=[verdict.name for verdict in verdicts if any(tile.exploded for tile in verdict.tiles)],
+            tiles_kept=sum(verdict.kept for verdict in verdicts),
+            exploded_in=[
+                verdict.name for verdict in verdicts if verdict.kept or any(tile.exploded for tile in verdict.tiles)
+            ],
         )
 
     def to_table(self) -> dict[str, object]:
@@ -93,7 +102,7 @@ class Stability:
 
 
 def judge(
-    restore: Callable[[Picture], Picture],
+    restore: Callable[[Picture], Outcome],
     suite: Iterable[tuple[str, Pair]],
     plan: Callable[[int, int], TilePlan],
     ceiling: float,
@@ -101,11 +110,12 @@ def judge(
     """Restore every picture of a suite of (group, pair) and compare it, whole and by tiles, with its input."""
     verdicts = []
     for group, pair in suite:
-        restored = restore(pair.degraded)
-        clean, before, after = (luma(picture).astype(np.float64) for picture in (pair.clean, pair.degraded, restored))
+        outcome = restore(pair.degraded)
+        pictures = (pair.clean, pair.degraded, outcome.image)
+        clean, before, after = (luma(picture).astype(np.float64) for picture in pictures)
         tiles = tuple(_judge_tile(clean[box], before[box], after[box], ceiling) for box in _windows(plan(*clean.shape)))
         whole = [_decibels(np.square(one - clean).mean(), ceiling) for one in (before, after)]
-        verdicts.append(Verdict(group, pair.name, *whole, tiles))
+        verdicts.append(Verdict(group, pair.name, *whole, tiles, outcome.kept))
     return verdicts
 
 

@@ -82,5 +82,5 @@ def run_each(function: Function, tiles: Tensor, threads: int, usual: int) -> tup
     else:
         with ThreadPoolExecutor(teams, "tile") as pool:
             done = list(pool.map(run, tiles.split(1)))
-    restored, finite = zip(*done, strict=True)
-    return torch.cat(restored), torch.cat(finite)
+    restored, usable = zip(*done, strict=True)
+    return torch.cat(restored), torch.cat(usable)

@@ -43,8 +43,8 @@ class Graph:
         for host, device in zip(self._host_out, self._device_out, strict=True):
             host.copy_(device, non_blocking=True)
         self._stream.synchronize()
-        restored, finite = (out[: len(tiles)] for out in self._host_out)
-        return restored, finite
+        restored, usable = (out[: len(tiles)] for out in self._host_out)
+        return restored, usable
 
 
 class GraphedFunction:

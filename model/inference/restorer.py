@@ -4,11 +4,13 @@ Knows nothing of files or requests: an array in, an array out.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from model.inference.contract import NonFiniteTiles
 from model.inference.runner import TileRunner
 from model.inference.scales import Outcome, Scale, check_scale, restoration
 from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
@@ -92,7 +94,7 @@ class Restorer:
             scale = 1.0
         course = restoration(rgb, self.plan, self.runner.task, scale, strength)
         restored: Pixels | None = None
-        done = 0
+        done = kept = 0
         while True:
             try:
                 work = next(course) if restored is None else course.send(restored)
@@ -100,12 +102,15 @@ class Restorer:
                 if progress is not None:
                     progress(done, done)
                 outcome: Outcome = end.value
-                return outcome
+                return replace(outcome, tiles=done, kept=kept)
             stitcher, total, most = Stitcher(work.plan), len(work.plan), self.runner.max_tiles
             for start in range(0, total, most):
                 batch = range(start, min(start + most, total))
-                tiles = self.runner.run(np.stack([cut(work.image, work.plan, index) for index in batch]))
-                for index, tile in zip(batch, tiles, strict=True):
+                results = self.runner.run(np.stack([cut(work.image, work.plan, index) for index in batch]))
+                if results.lost:
+                    raise NonFiniteTiles([batch[index] for index in results.lost])
+                kept += len(results.kept)
+                for index, tile in zip(batch, results.tiles, strict=True):
                     stitcher.add(index, tile)
                 if progress is not None:
                     progress(done + batch.stop, done + total + work.later)

@@ -1,7 +1,8 @@
 """The only code that runs the network outside training: uint8 tiles in, uint8 tiles out, on one device.
 
 Knows nothing of images, requests or queues. Device, precision, memory layout, warm-up and the answers to running out of
-memory and to values that are not finite exist here once, for service, command line, evaluation and scale-out alike.
+memory, to values that are not finite and to noise exist here once, for service, command line, evaluation and
+scale-out alike.
 """
 
 import contextlib
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import CheckpointInfo, file_sha256, load_checkpoint
-from model.inference.contract import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, TileResults
 from model.inference.cpu_threads import prepare, run_each
 from model.inference.cuda_graphs import GraphedFunction
 from model.inference.onednn import can_fuse, rearranged
+from model.inference.plausibility import plausible
 from model.inference.tiling import Pixels
 from model.network.network import DMSR
 
@@ -150,21 +152,22 @@ class TileRunner:
             except torch.OutOfMemoryError:
                 self.max_tiles = max(1, count // 2)
 
-    def run(self, tiles: Pixels, threads: int | None = None) -> Pixels:
+    def run(self, tiles: Pixels, threads: int | None = None) -> TileResults:
         """Restore tiles (n, tile, tile, 3), n ≥ 1, in RGB.
 
         threads: how many compute on a processor, all by default. Calls from several threads must share them out.
         Any tile side the network takes is accepted; the weights' own is `tile`.
-        Raises NonFiniteTiles, DeviceFault, or what else the network raises, such as running out of memory on one tile.
+        Raises DeviceFault, or what else the network raises, such as running out of memory on one tile.
         """
         tiles = np.require(tiles, np.uint8, ["C", "W"])  # views of a read-only picture cannot become tensors
         restored = np.empty_like(tiles)
+        kept: list[int] = []
         lost: list[int] = []
         start = 0
         while start < len(tiles):
             count = min(self.max_tiles, len(tiles) - start)
             try:
-                restored[start : start + count], bad = self._run_batch(tiles[start : start + count], threads)
+                batch = self._run_batch(tiles[start : start + count], threads)
             except RuntimeError as error:
                 if _device_lost(error):
                     raise DeviceFault(str(error)) from error
@@ -176,28 +179,30 @@ class TileRunner:
                 if self._graphs:
                     self._graphs.forget_above(self.max_tiles)
             else:
-                lost += [start + index for index in bad]
+                restored[start : start + count] = batch.tiles
+                kept += [start + index for index in batch.kept]
+                lost += [start + index for index in batch.lost]
                 start += count
                 continue
             # Outside the handler: the exception's frames hold the tensors that did not fit.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-        if lost:
-            raise NonFiniteTiles(lost, restored)
-        return restored
+        return TileResults(restored, kept, lost)
 
     @torch.inference_mode()
-    def _run_batch(self, tiles: Pixels, threads: int | None) -> tuple[Pixels, list[int]]:
-        """Return the restored tiles and the indices of those that are not finite whatever the precision."""
-        restored, finite = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, threads)
-        bad = torch.nonzero(~finite).flatten()
+    def _run_batch(self, tiles: Pixels, threads: int | None) -> TileResults:
+        restored, usable = (self._graphs and self._graphs.run(tiles)) or self._compute(tiles, self.precision, threads)
+        bad = torch.nonzero(~usable.all(dim=1)).flatten()
         if len(bad):
             with self._counting:
                 self.fp32_retries += len(bad)
-            again, finite = self._compute(tiles[bad.tolist()], "fp32", threads)
-            restored[bad] = again.to(restored.device)
-            bad = bad[~finite.to(bad.device)]
-        return restored.cpu().numpy(), bad.tolist()
+            again, usable_again = self._compute(tiles[bad.tolist()], "fp32", threads)
+            restored[bad], usable[bad] = again.to(restored.device), usable_again.to(restored.device)
+        finite, possible = usable.cpu().unbind(dim=1)
+        kept, lost = torch.nonzero(finite & ~possible).flatten().tolist(), torch.nonzero(~finite).flatten().tolist()
+        done = restored.cpu().numpy()
+        done[kept] = tiles[kept]
+        return TileResults(done, kept, lost)
 
     def _compute(self, tiles: Pixels, precision: str, threads: int | None) -> tuple[Tensor, Tensor]:
         restore, batch = partial(self._restore, precision=precision), torch.from_numpy(tiles)
@@ -206,14 +211,15 @@ class TileRunner:
         return restore(batch.to(self.device))
 
     def _restore(self, tiles: Tensor, precision: str | None = None) -> tuple[Tensor, Tensor]:
-        """Restore uint8 (n, H, W, 3) on the device; the second tensor, bool (n,), says which tiles came out finite."""
+        """Restore uint8 (n, H, W, 3) on the device; of each tile bool (n, 2) says if it is finite and if plausible."""
         x = tiles.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         precision = precision or self.precision
         with _precision(precision, self.device):
             y = (self._fast if precision == self.precision else self._network)(x)[0].float()
         finite = torch.isfinite(y).flatten(1).all(dim=1)
-        y = y.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-        return y.permute(0, 2, 3, 1), finite
+        y = y.nan_to_num_().clamp_(0, 1)
+        usable = torch.stack([finite, plausible(x, y)], dim=1)
+        return y.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1), usable
 
 
 def resolve_device(device: str) -> torch.device:

@@ -86,10 +86,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold the restored picture and the scales it was restored at, finest first; none where no rain was found."""
+    """Hold the restored picture and the scales it was restored at, finest first; none where no rain was found.
+
+    tiles: how many were restored, a survey's among them. kept: how many of them came out as noise and were left alone.
+    """
 
     image: Pixels
     scales: tuple[float, ...]
+    tiles: int = 0
+    kept: int = 0
 
     def __str__(self) -> str:
         """Name the scales."""

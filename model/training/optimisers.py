@@ -3,7 +3,7 @@
 Knows nothing of schedules, files or losses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -11,9 +11,41 @@ from torch import Tensor, nn
 
 from model.training.recipe import Optimiser
 
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic that Muon iterates (Jordan 2024): five steps bring singular values near 1."""
+
 NEWTON_SCHULZ_STEPS = 5
 FEWEST_CHANNELS = 4
 """A convolution that reads or writes a picture, with 3 channels on one side, is no matrix worth orthogonalising."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Orthogonalise momentum, as torch.optim.Muon with Nesterov and "match_rms_adamw" does, but in float32.
+
+    torch's computes in bfloat16. A processor without such instructions emulates it: 0.65 s of a step of 2.0, where
+    float32 takes 0.05. The state is the same as of torch's.
+    """
+
+    def __init__(self, matrices: Iterable[nn.Parameter], momentum: float, weight_decay: float) -> None:
+        """Take matrices over; momentum and the decoupled weight decay are at least 0 and below 1."""
+        super().__init__(matrices, {"lr": 0.0, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever taken
+        """Update each matrix that has a gradient."""
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix)
+                average = state["momentum_buffer"]
+                average.lerp_(matrix.grad, 1 - momentum)
+                update = _orthogonal(matrix.grad.lerp(average, momentum))
+                matrix.mul_(1 - rate * group["weight_decay"])
+                matrix.add_(update, alpha=-rate * 0.2 * max(matrix.shape) ** 0.5)
 
 
 class Optimisers:
@@ -31,17 +63,11 @@ class Optimisers:
         rest = set(self._names) - set(dense)
         groups: list[dict[str, Any]] = [{"params": [p for p in self._names if p in rest], "weight_decay": 0.0}]
         self._matrices: dict[nn.Parameter, nn.Parameter] = {}
-        self._muon: torch.optim.Muon | None = None
+        self._muon: Muon | None = None
         if recipe.kind == "muon":
             # A matrix is a parameter of its own that shares its memory with the weight.
             self._matrices = {weight: nn.Parameter(_as_matrix(weight.detach(), weight)) for weight in dense}
-            self._muon = torch.optim.Muon(
-                self._matrices.values(),
-                momentum=recipe.momentum,
-                weight_decay=recipe.weight_decay,
-                ns_steps=NEWTON_SCHULZ_STEPS,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            self._muon = Muon(self._matrices.values(), recipe.momentum, recipe.weight_decay)
         else:
             groups.append({"params": dense, "weight_decay": recipe.weight_decay})
         self._adam = torch.optim.AdamW(groups, betas=(0.9, recipe.adam_beta2), fused=True)
@@ -95,6 +121,17 @@ class Optimisers:
                 yield "muon", name, self._muon, self._matrices[parameter]
             else:
                 yield "adam", name, self._adam, parameter
+
+
+def _orthogonal(matrix: Tensor) -> Tensor:
+    """Return a matrix with about the same singular vectors, whose singular values lie between 0.7 and 1.2."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / x.norm().clamp_min(1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
 def _dense(network: nn.Module) -> Iterator[nn.Parameter]:

@@ -7,12 +7,16 @@ import httpx
 import numpy as np
 import pytest
 
+from model.inference.scales import most_tiles
+from model.inference.tiling import TilePlan
 from tests.pictures import decoded, drawn, encoded
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
-PICTURE = encoded(drawn(300, 300))  # 49 tiles, seconds of work for two busy cores
-QUEUE_TILES = 400
+PICTURE = encoded(drawn(300, 300))  # 49 tiles at full size, seconds of work for two busy cores
+ROOM = 8
+"""Pictures that the queue holds, at the most tiles that each can need."""
+QUEUE_TILES = ROOM * most_tiles(300, 300, lambda height, width: TilePlan(height, width, 64, 16), "derain")
 CALLERS = 6
 
 
@@ -113,7 +117,7 @@ def test_an_answer_has_the_caller_s_request_id_once(service):
 def test_a_tile_that_is_not_finite_fails_its_own_request(service):
     answer = post(service, encoded(np.full((64, 64, 3), 255, np.uint8)), "/dehaze")
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/restoration-failed")
-    assert 'dmsr_non_finite_tiles_total{device="restorer:' in httpx.get(f"{service.url}/metrics").text
+    assert 'dmsr_unusable_tiles_total{device="restorer:' in httpx.get(f"{service.url}/metrics").text
 
 
 def test_the_models_are_those_of_the_restorers(service):
@@ -127,7 +131,7 @@ def test_too_much_is_refused_with_the_time_to_come_back(service, server):
     with ThreadPoolExecutor(12) as callers:
         answers = list(callers.map(lambda _: post(service), range(12)))
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(answers) - len(refused) >= QUEUE_TILES // 49
+    assert len(answers) - len(refused) >= ROOM
     assert refused
     assert_nothing_lost(answers, httpx.post(f"{server.url}/derain", content=PICTURE, timeout=60))
 

@@ -1,9 +1,11 @@
 """The main job, by real requests to a real process."""
 
+import httpx
 import numpy as np
 import pytest
 
 from model import Restorer
+from tests.e2e.server import run_server
 from tests.pictures import decoded, drawn, encoded
 
 
@@ -100,3 +102,17 @@ def test_many_at_once_share_batches_and_stay_apart(server, client, expected):
     for rgb, answer in zip(pictures, asyncio.run(all_at_once()), strict=True):
         assert answer.status_code == 200
         assert np.abs(decoded(answer.content).astype(int) - expected(rgb)).max() <= 1
+
+
+def test_noise_never_reaches_the_caller(noisy_weights, tmp_path):
+    """Tiles that the network turns into noise come back as they came; header and metric tell."""
+    settings = {"DMSR_WEIGHTS_DERAIN": str(noisy_weights), "DMSR_WEIGHTS_DEHAZE": "off", "DMSR_RUNNER_MAX_TILES": "1"}
+    with run_server(tmp_path, settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        answer = client.post("/derain", params={"scale": 1}, content=encoded(drawn(90, 130)))
+        assert answer.status_code == 200, answer.text
+        assert np.array_equal(decoded(answer.content), drawn(90, 130))
+        told = "6 of 6 tiles came out of the network as noise and were left as they were."
+        assert answer.headers["x-dmsr-warning"] == told
+        metrics = client.get("/metrics").text
+        assert 'dmsr_tiles_total{result="kept",task="derain"} 6.0' in metrics
+        assert 'dmsr_unusable_tiles_total{device="cpu",task="derain"} 6.0' in metrics

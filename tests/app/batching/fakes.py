@@ -11,6 +11,7 @@ from app.batching.engine import BatchingEngine
 from app.batching.job import TileJob
 from app.batching.tile_queue import TileQueue
 from app.telemetry.metrics import Metrics
+from model.inference.contract import TileResults
 from model.inference.tiling import TilePlan
 
 TILE = 64
@@ -66,7 +67,7 @@ class FakeRunner:
     def batch_tiles(self) -> int:
         return 1 if self.threads else self.max_tiles
 
-    def run(self, tiles: np.ndarray, threads: int) -> np.ndarray:
+    def run(self, tiles: np.ndarray, threads: int) -> TileResults:
         with self._lock:
             self.beside.append(len(self.batches) - self._ended)
             self.batches.append(len(tiles))
@@ -75,7 +76,8 @@ class FakeRunner:
         try:
             if self.gate is not None:
                 assert self.gate.acquire(timeout=30), "the test never let this batch go"
-            return self.behaviour(tiles)
+            done = self.behaviour(tiles)
+            return done if isinstance(done, TileResults) else TileResults(done)
         finally:
             with self._lock:
                 self._ended += 1

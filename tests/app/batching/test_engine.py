@@ -8,7 +8,7 @@ import pytest
 
 from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, DeviceLost, Draining, RestorationFailed
-from model.inference.contract import DeviceFault, NonFiniteTiles
+from model.inference.contract import DeviceFault, TileResults
 from model.inference.tiling import TilePlan
 from tests.app.batching.fakes import TILE, Clock, FakeEngine, FakeRunner, job, run, until, values
 
@@ -136,9 +136,7 @@ def test_one_bad_tile_fails_its_own_request_only():
 
 def test_tiles_that_are_not_finite_fail_their_request_only():
     def poisoned(tiles):
-        if bad := [index for index, value in enumerate(values(tiles)) if value == 0]:
-            raise NonFiniteTiles(bad, tiles)
-        return tiles
+        return TileResults(tiles, lost=[index for index, value in enumerate(values(tiles)) if value == 0])
 
     async def scenario():
         async with FakeEngine(FakeRunner(poisoned)) as fake:
@@ -146,6 +144,32 @@ def test_tiles_that_are_not_finite_fail_their_request_only():
                 *(fake.engine.run(job(3, value=value)) for value in (1, 0, 2)), return_exceptions=True
             )
             assert [type(result) for result in results] == [type(None), RestorationFailed, type(None)]
+
+    run(scenario)
+
+
+def test_a_tile_that_was_left_as_it_came_is_done_and_counted():
+    """Also when its batch throws, and every tile is run again alone."""
+
+    def wary(tiles):
+        if 13 in values(tiles):
+            raise ValueError("thirteen")
+        return TileResults(tiles, kept=[index for index, value in enumerate(values(tiles)) if value == 7])
+
+    async def scenario():
+        runner = FakeRunner(wary)
+        runner.hold()
+        async with FakeEngine(runner) as fake:
+            first = asyncio.create_task(fake.engine.run(job(1, value=5)))
+            await runner.started()
+            jobs = [job(1, value=value) for value in (13, 7, 5)]
+            results = [asyncio.create_task(fake.engine.run(each)) for each in jobs]
+            await asyncio.sleep(0)
+            runner.let_go(100)
+            await asyncio.gather(first, *results, return_exceptions=True)
+            assert [each.tiles_kept for each in jobs] == [0, 1, 0]
+            assert (jobs[1].stitch() == 7).all()
+            assert (fake.tiles("kept"), fake.tiles("done"), fake.tiles("failed")) == (1, 2, 1)
 
     run(scenario)
 

@@ -39,6 +39,15 @@ def test_one_file_to_one_file(dmsr, photo, tmp_path, tiny_weights):
     assert np.array_equal(restored, Restorer.load(tiny_weights).restore(drawn(90, 130)))
 
 
+def test_tiles_that_came_out_as_noise_are_told(photo, tmp_path, noisy_weights):
+    """They are left as they were: nobody gets noise."""
+    command = ["restore", str(photo), "--weights", str(noisy_weights), "-o", str(tmp_path / "out.png"), "--scale", "1"]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 0, ended.output
+    assert "6 of 6 tiles came out of the network as noise and were left as they were." in ended.output
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), drawn(90, 130))
+
+
 def test_the_suffix_of_out_is_the_format(dmsr, photo, tmp_path):
     assert dmsr(photo, "-o", tmp_path / "out.jpg").exit_code == 0
     assert Image.open(tmp_path / "out.jpg").format == "JPEG"

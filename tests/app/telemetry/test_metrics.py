@@ -109,7 +109,7 @@ def test_networks_of_one_device_share_its_memory(metrics):
     assert value("dmsr_device_memory_allocated_bytes", {"device": "cuda:0"}) == 1000
     assert value("dmsr_device_memory_reserved_bytes", {"device": "cuda:0"}) == 2000
     assert value("dmsr_memory_splits_total", {"task": "dehaze", "device": "cuda:0"}) == 2
-    assert value("dmsr_non_finite_tiles_total", {"task": "dehaze", "device": "cuda:0"}) == 3
+    assert value("dmsr_unusable_tiles_total", {"task": "dehaze", "device": "cuda:0"}) == 3
 
 
 def test_two_services_share_nothing(metrics):

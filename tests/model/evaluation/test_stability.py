@@ -3,6 +3,7 @@ import pytest
 
 from model.data.datasets import Pair
 from model.evaluation.stability import Stability, by_group, judge
+from model.inference.scales import Outcome
 from model.inference.tiling import TilePlan
 
 
@@ -26,7 +27,7 @@ def verdicts(*answers):
     left = iter(answers)
     suite = [("rain", Pair(f"rain {i}", rainy(), scene())) for i in range(len(answers) - 1)]
     suite.append(("dry", Pair("dry 0", scene(), scene())))
-    return judge(lambda _: next(left), suite, plan, 42.0)
+    return judge(lambda _: Outcome(next(left), (1.0,), tiles=4), suite, plan, 42.0)
 
 
 def test_a_good_restorer_has_gains_and_no_losses():
@@ -47,6 +48,15 @@ def test_one_tile_of_noise_is_found_though_the_mean_gains():
     assert rain.gain > 3
     assert (rain.worst_picture, rain.pictures_worse) == ("rain 2", 1)
     assert (dry.tiles_exploded, dry.pictures) == (0, 1)
+
+
+def test_noise_that_the_runner_kept_from_the_caller_is_counted_all_the_same():
+    """The tile is as good as its input, but the weights have failed."""
+    kept = judge(
+        lambda _: Outcome(rainy(), (1.0,), tiles=4, kept=2), [("rain", Pair("0", rainy(), scene()))], plan, 42.0
+    )
+    total = Stability.of(kept)
+    assert (total.tiles_exploded, total.tiles_kept, total.exploded_in) == (0, 2, ["0"])
 
 
 def test_rain_that_stays_or_a_scene_made_flat_has_not_exploded():

@@ -4,6 +4,7 @@ from PIL import Image
 
 from model import Restorer
 from model.checkpoints.checkpoint import WeightsError
+from tests.pictures import drawn
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,12 @@ def test_a_given_scale_is_told(restorer):
     outcome = restorer.outcome(image, lambda done, total: seen.append((done, total)), scale=0.25, strength=0.5)
     assert (outcome.scales, str(outcome)) == ((0.25,), "0.25")
     assert seen[-1] == (4, 4)
+
+
+def test_tiles_that_come_out_as_noise_stay_as_they_were_and_are_counted(noisy_weights):
+    image = drawn(100, 150)
+    image[:, :64] = 127  # a flat tile comes out flat, which may be right
+    outcome = Restorer.load(noisy_weights, device="cpu").outcome(image, scale=1)
+    assert (outcome.tiles, outcome.kept) == (6, 4)
+    assert np.array_equal(outcome.image[:, 80:], image[:, 80:])
+    assert not np.array_equal(outcome.image[:, :48], image[:, :48])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model.checkpoints.checkpoint import CheckpointInfo
-from model.inference.contract import NonFiniteTiles
+from model.inference.contract import TileResults
 from model.inference.onednn import can_fuse
 from model.inference.runner import TileRunner, resolve_device, resolve_precision
 from model.network.network import DMSR
@@ -43,15 +43,15 @@ def tiles(count, seed=0):
 
 def test_the_identity_network_changes_nothing(tiny_config):
     batch = tiles(5)
-    assert np.array_equal(runner(tiny_config, lambda x: x).run(batch), batch)
+    assert np.array_equal(runner(tiny_config, lambda x: x).run(batch).tiles, batch)
 
 
 def test_values_are_rounded_and_clamped(tiny_config):
     """0.6 of a grey step rounds up, and nothing wraps around at black or white."""
     batch = np.full((1, 64, 64, 3), 100, np.uint8)
-    assert (runner(tiny_config, lambda x: x + 0.6 / 255).run(batch) == 101).all()
-    assert (runner(tiny_config, lambda x: x + 9).run(batch) == 255).all()
-    assert (runner(tiny_config, lambda x: x - 9).run(batch) == 0).all()
+    assert (runner(tiny_config, lambda x: x + 0.6 / 255).run(batch).tiles == 101).all()
+    assert (runner(tiny_config, lambda x: x + 9).run(batch).tiles == 255).all()
+    assert (runner(tiny_config, lambda x: x - 9).run(batch).tiles == 0).all()
 
 
 def test_the_network_sees_rgb_in_unit_range(tiny_config):
@@ -71,7 +71,7 @@ def test_the_network_sees_rgb_in_unit_range(tiny_config):
 def test_batches_obey_max_tiles(tiny_config):
     subject = whole_batches(runner(tiny_config, lambda x: x, max_tiles=3))
     batch = tiles(7)
-    assert np.array_equal(subject.run(batch), batch)
+    assert np.array_equal(subject.run(batch).tiles, batch)
     assert subject._fast.batches == [3, 3, 1]
 
 
@@ -85,7 +85,7 @@ def test_out_of_memory_halves_the_batch_and_remembers(tiny_config):
 
     subject = whole_batches(runner(tiny_config, hungry, max_tiles=8))
     batch = tiles(8)
-    assert np.array_equal(subject.run(batch), batch)
+    assert np.array_equal(subject.run(batch).tiles, batch)
     assert (subject.max_tiles, subject.memory_splits) == (2, 2)
     subject.run(batch)
     assert subject.memory_splits == 2
@@ -118,7 +118,7 @@ def test_tiles_that_are_not_finite_run_again_in_fp32(tiny_config):
     subject = whole_batches(runner(tiny_config, lambda x: x))
     subject.precision, subject._fast = "bf16", Fake(overflowing)
     batch = tiles(3)
-    assert np.array_equal(subject.run(batch), batch)
+    assert np.array_equal(subject.run(batch).tiles, batch)
     assert (subject._fast.batches, subject._network.batches) == ([3], [1])
     assert subject.fp32_retries == 1
 
@@ -129,10 +129,36 @@ def test_tiles_that_stay_not_finite_are_named(tiny_config):
 
     batch = tiles(5)
     batch[[1, 4]] = 0
-    with pytest.raises(NonFiniteTiles) as caught:
-        runner(tiny_config, poisoned, max_tiles=2).run(batch)
-    assert caught.value.indices == [1, 4]
-    assert np.array_equal(np.delete(caught.value.restored, [1, 4], axis=0), np.delete(batch, [1, 4], axis=0))
+    results = runner(tiny_config, poisoned, max_tiles=2).run(batch)
+    assert (results.lost, results.kept) == ([1, 4], [])
+    assert np.array_equal(np.delete(results.tiles, [1, 4], axis=0), np.delete(batch, [1, 4], axis=0))
+
+
+def test_noise_in_bf16_runs_again_in_fp32(tiny_config):
+    def exploding(x):
+        return torch.where(x.mean(dim=(1, 2, 3), keepdim=True) > 0.6, torch.rand_like(x), x)
+
+    batch = tiles(5)
+    batch[[0, 3]] = 200
+    subject = whole_batches(runner(tiny_config, lambda x: x))
+    subject.precision, subject._fast = "bf16", Fake(exploding)
+    results = subject.run(batch)
+    assert np.array_equal(results.tiles, batch)
+    assert (results.kept, subject.fp32_retries, subject._network.batches) == ([], 2, [2])
+
+
+def test_noise_in_float32_leaves_the_tile_as_it_came(tiny_config):
+    """Only that tile, and its place in the whole call is told, not that in its batch."""
+
+    def exploding(x):
+        return torch.where(x.mean(dim=(1, 2, 3), keepdim=True) > 0.6, torch.rand_like(x), x * 0.5)
+
+    batch = tiles(5)
+    batch[[0, 3]] = 200
+    results = runner(tiny_config, exploding, max_tiles=2).run(batch)
+    assert (results.kept, results.lost) == ([0, 3], [])
+    assert (results.tiles[[0, 3]] == 200).all()
+    assert np.abs(results.tiles[[1, 2, 4]].astype(int) - batch[[1, 2, 4]] / 2).max() <= 0.5
 
 
 @pytest.mark.parametrize(
@@ -200,7 +226,7 @@ def test_two_calls_at_once_keep_their_counts(tiny_config, monkeypatch):
     subject.precision, subject._fast = "bf16", Fake(lambda x: torch.full_like(x, float("nan")))
     with ThreadPoolExecutor(2) as callers:
         ends = [callers.submit(subject.run, tiles(20, seed)) for seed in range(2)]
-        assert all(np.array_equal(end.result(30), tiles(20, seed)) for seed, end in enumerate(ends))
+        assert all(np.array_equal(end.result(30).tiles, tiles(20, seed)) for seed, end in enumerate(ends))
     assert subject.fp32_retries == 40
 
 
@@ -216,7 +242,7 @@ def test_out_of_memory_in_one_call_does_not_undo_what_another_has_learnt(tiny_co
             assert first.wait(30)
         if len(batch) > 2:
             raise torch.OutOfMemoryError("too many")
-        return batch, []
+        return TileResults(batch)
 
     monkeypatch.setattr(subject, "_run_batch", run_batch)
     with ThreadPoolExecutor(1) as callers:
@@ -250,7 +276,9 @@ def test_bf16_keeps_float32_beside_it(tiny_config, monkeypatch):
     subject = TileRunner(network, info, device="cpu")
     assert {p.dtype for p in subject._network.parameters()} == {torch.float32}
     assert torch.bfloat16 in {p.dtype for p in subject._fast.parameters()}
-    difference = np.abs(subject.run(batch).astype(int) - TileRunner(network, info, "cpu", "fp32").run(batch))
+    difference = np.abs(
+        subject.run(batch).tiles.astype(int) - TileRunner(network, info, "cpu", "fp32").run(batch).tiles
+    )
     assert difference.mean() < 1
 
 
@@ -262,7 +290,7 @@ def test_weights_that_are_too_coarse_in_bf16_run_in_float32(tiny_config, monkeyp
     subject._fast = Fake(lambda x: x + by / 255)
     subject.warm_up()
     assert subject.precision == precision
-    assert np.array_equal(subject.run(tiles(1)), tiles(1))
+    assert np.array_equal(subject.run(tiles(1)).tiles, tiles(1))
 
 
 def test_without_onednn_the_network_runs_as_it_is(tiny_config, monkeypatch):

@@ -6,7 +6,7 @@ from torch import nn
 
 from model.network.config import DMSRConfig
 from model.network.network import DMSR
-from model.training.optimisers import Optimisers
+from model.training.optimisers import Muon, Optimisers
 from model.training.recipe import Optimiser
 
 
@@ -46,6 +46,25 @@ def test_every_parameter_moves(network, kind):
     assert singular.min() > 0.6
     assert singular.max() < 1.3
     assert (moved * weight.grad.permute(0, 2, 3, 1).flatten(1)).sum() > 0
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16), (20, 20)])
+def test_muon_is_torchs_but_for_its_rounding(shape):
+    """torch.optim.Muon computes in bfloat16, whose mantissa has 8 bits."""
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = (nn.Parameter(torch.zeros(shape)) for _ in range(2))
+    kept = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
+    torchs = torch.optim.Muon([theirs], **kept, nesterov=True, ns_steps=5, adjust_lr_fn="match_rms_adamw")
+    muon = Muon([ours], kept["momentum"], kept["weight_decay"])
+    muon.param_groups[0]["lr"] = kept["lr"]
+    for _ in range(4):
+        ours.grad = torch.randn(shape, generator=generator)
+        theirs.grad = ours.grad.clone()
+        muon.step()
+        torchs.step()
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.998
+    assert ours.norm().item() == pytest.approx(theirs.norm().item(), rel=0.02)
+    assert torch.equal(muon.state[ours]["momentum_buffer"], torchs.state[theirs]["momentum_buffer"])
 
 
 def test_muon_takes_dense_convolutions_and_adam_the_rest(network):
