@@ -71,7 +71,7 @@ class _Connection(H11Protocol):
                 self._abort()
                 return
         if self.conn.their_state is not h11.IDLE:
-            self._head_timer = _cancelled(self._head_timer)
+            self._head_timer = _stop(self._head_timer)
         elif self._head_timer is None:
             self._expect_head()
 
@@ -91,19 +91,21 @@ class _Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._answer_timer = _cancelled(self._answer_timer)
+        self._answer_timer = _stop(self._answer_timer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer, self._answer_timer = _cancelled(self._head_timer), _cancelled(self._answer_timer)
+        self._head_timer, self._answer_timer = _stop(self._head_timer), _stop(self._answer_timer)
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(self._head_seconds, self._abort)
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _stop(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a timer, if there is one, and return what there is afterwards."""
     if timer:
         timer.cancel()
+    return None
 
 
 class _Server(uvicorn.Server):

@@ -47,14 +47,21 @@ def main(control: socket.socket) -> None:
             _bury(children, control)
         if control not in ready:
             continue
-        packet, files, _, _ = socket.recv_fds(control, 64, 1)
+        try:
+            packet, files, _, _ = socket.recv_fds(control, 64, 1)
+        except ConnectionError:
+            packet = b""
         if not packet:
             os._exit(0)
         if not files:
             if (child := int(packet)) in children:
                 os.kill(child, signal.SIGKILL)
             continue
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # too many processes: the closed socket tells, and we are asked again
+            os.close(files[0])
+            continue
         if not child:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -80,7 +87,7 @@ def _live(serve: Callable[[socket.socket], None], file: int) -> NoReturn:
 
 def _bury(children: set[int], control: socket.socket) -> None:
     """Take leave of the dead and tell of them."""
-    with suppress(ChildProcessError):
+    with suppress(ChildProcessError, ConnectionError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             children.discard(found[0])
             control.send(f"{found[0]} {os.waitstatus_to_exitcode(found[1])}".encode())
