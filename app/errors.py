@@ -4,6 +4,7 @@
     ├── RequestError                the caller can do something about it (4xx)
     │   ├── MalformedRequest        400  malformed-request
     │   ├── Unauthorized            401  unauthorized
+    │   ├── Forbidden               403  forbidden
     │   ├── NotFound                404  not-found
     │   ├── MethodNotAllowed        405  method-not-allowed
     │   ├── NotAcceptable           406  not-acceptable
@@ -81,6 +82,12 @@ class Unauthorized(RequestError):
     """A key is needed and none, or a wrong one, was sent."""
 
     status, slug, title, category = 401, "unauthorized", "A valid API key is needed", "unauthorized"
+
+
+class Forbidden(RequestError):
+    """A page of another site sent the request, or it is for another name than ours."""
+
+    status, slug, title = 403, "forbidden", "This request is not for this service"
 
 
 class NotFound(RequestError):

@@ -19,6 +19,7 @@ from app.batching.admission import Admission
 from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
 from app.batching.tile_queue import TileQueue
+from app.codecs.pool import Codecs
 from app.errors import StartError
 from app.imaging.picture import ImageLimits
 from app.middleware import stack
@@ -31,6 +32,8 @@ from model import __version__
 from model.checkpoints.checkpoint import TASKS
 from model.inference.contract import Runner
 from model.inference.scales import most_tiles_within
+
+CODEC_THREADS = "codec"
 
 _log = structlog.get_logger()
 
@@ -50,32 +53,38 @@ class Service:
         self.runners = [runner for worker in workers for runner in worker.runners.values()]
         self.engine = BatchingEngine(workers, queue, self.metrics, clock)
         self.admission = Admission(settings.queue, self.engine.tiles_per_second, clock)
-        self.codecs = ThreadPoolExecutor(settings.server.codec_threads or os.cpu_count() or 1, "codec")
+        codecs = settings.server.codec_threads or os.cpu_count() or 1
+        self.codecs = Codecs(codecs, self.metrics, clock)
+        self.threads = ThreadPoolExecutor(codecs, CODEC_THREADS)
         infos = {task: runner.info for task, runner in next(iter(runners.values())).items()}
         tiles = {task: (info.tile, info.overlap, info.overview) for task, info in infos.items()}
         check_queue(settings, tiles)
         self.pipeline = Pipeline(
-            ImageLimits(settings.limits.pixels, settings.limits.side),
+            ImageLimits(settings.limits.pixels, settings.limits.side, tuple(settings.limits.formats.split(","))),
             self.admission,
             self.engine,
             tiles,
             self.codecs,
+            self.threads,
             clock,
         )
         self.warm = False
         self._watch()
 
     def readiness(self) -> str:
-        """Return "ready", or why not: "warming", "draining" or "device lost"."""
+        """Return "ready", or why not: "warming", "draining", "device lost" or "codecs stuck"."""
         if self.engine.lost.is_set():
             return "device lost"
         if self.admission.draining:
             return "draining"
-        return "ready" if self.warm else "warming"
+        if not self.warm:
+            return "warming"
+        return "codecs stuck" if self.codecs.stuck else "ready"
 
     def _watch(self) -> None:
         """Let the metrics ask for the state of every part at each scrape."""
         metrics, queue, admission, engine = self.metrics, self.settings.queue, self.admission, self.engine
+        codecs = self.codecs
 
         def tiles(task: str) -> int:
             return sum(job.tiles_left for job in engine.jobs if job.task == task)
@@ -99,12 +108,14 @@ class Service:
         metrics.capacity.set_function(engine.tiles_per_second)
         metrics.ready.set_function(lambda: self.readiness() == "ready")
         metrics.draining.set_function(lambda: admission.draining)
+        metrics.codec_processes.labels("busy").set_function(lambda: codecs.busy)
+        metrics.codec_processes.labels("idle").set_function(lambda: codecs.alive - codecs.busy)
         metrics.watch_runners(self.runners)
 
     async def warm_up(self) -> None:
-        """Run every network once, each device in its own thread, then take work."""
+        """Start the codecs and run every network once, each device in its own thread; then take work."""
         start = time.perf_counter()
-        await self.engine.warm_up()
+        await asyncio.gather(self.codecs.start(), self.engine.warm_up())
         for worker in self.engine.workers:
             for task, runner in worker.runners.items():
                 _log.info("warm", task=task, device=worker.name, precision=runner.precision, max_tiles=runner.max_tiles)
@@ -120,6 +131,7 @@ class Service:
             async with asyncio.timeout(self.settings.server.drain_seconds):
                 await self.admission.idle.wait()
         left = self.engine.abandon()
+        self.codecs.abandon()
         _log.info("drained", abandoned_requests=left)
 
 
@@ -139,8 +151,9 @@ def create_app(
         warming.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await warming
+        await service.codecs.stop()
         await service.engine.stop()
-        service.codecs.shutdown(wait=False, cancel_futures=True)
+        service.threads.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
         title="DMSR",

@@ -9,22 +9,20 @@ Knows nothing of HTTP, and of the network only the tiles its weights ask for.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
 import numpy as np
 
 from app.batching.admission import Admission
-from app.batching.engine import TileEngine
+from app.batching.engine import LONGEST_WAIT_SECONDS, TileEngine
 from app.batching.job import TileJob
-from app.errors import TaskUnavailable
-from app.imaging.decode import decode
+from app.codecs.pool import Codecs
+from app.errors import DeadlineExceeded, TaskUnavailable
 from app.imaging.encode import choose_format, encode
-from app.imaging.picture import ImageLimits, Probe
-from app.imaging.probe import probe
+from app.imaging.picture import ImageLimits, Picture
 from model.inference.contract import kept_warning
 from model.inference.scales import Plan, Scale, Work, most_tiles, restoration
 from model.inference.tiling import Pixels, TilePlan
@@ -77,6 +75,10 @@ class RestoreTrace:
         self.job = job
         self.tiles = self.tiles_before + job.tiles_total + later
 
+    def end(self) -> None:
+        """Let go of the last job, and of the picture in it; the answer may wait long to be read."""
+        self.tiles_before, self.job = self.tiles_done, None
+
     @contextmanager
     def at(self, station: str) -> Iterator[None]:
         """Time the block as one station."""
@@ -102,7 +104,7 @@ class Pipeline:
     """Lead pictures along the road.
 
     tiles: a TilePlan's (tile, overlap, overview) for each task there are weights for.
-    codecs: the threads that decode and encode.
+    codecs: the processes that decode. threads: those that survey, merge and encode.
     clock: monotonic seconds, the one that deadlines are on.
     """
 
@@ -112,7 +114,8 @@ class Pipeline:
         admission: Admission,
         engine: TileEngine,
         tiles: Mapping[str, tuple[int, int, bool]],
-        codecs: Executor,
+        codecs: Codecs,
+        threads: Executor,
         clock: Callable[[], float],
     ) -> None:
         self._limits = limits
@@ -120,6 +123,7 @@ class Pipeline:
         self._engine = engine
         self._tiles = tiles
         self._codecs = codecs
+        self._threads = threads
         self._clock = clock
 
     async def restore(self, body: bytes, options: RestoreOptions, trace: RestoreTrace) -> Restored:
@@ -127,24 +131,32 @@ class Pipeline:
         if options.task not in self._tiles:
             raise TaskUnavailable(f"This service runs without weights for {options.task}.")
         deadline = self._clock() + options.seconds
-        with trace.at("probe"):
-            header = probe(body, self._limits)
-            choose_format(header, options.formats)
-            trace.width, trace.height = header.width, header.height
-            most = most_tiles(header.height, header.width, self._plan(options.task), options.task, options.scale)
-            trace.tiles = most
         with ExitStack() as place:
-            with trace.at("admit"):
-                ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline))
-            passes = Passes(self._plan(options.task), options, trace)
-            work = await self._in_codec_thread(passes.begin, body, header)
-            del body  # as large as two thirds of the picture if it was a PNG
+            place.callback(trace.end)
+            async with self._codecs.hold(body) as upload:
+                del body  # as large as two thirds of the picture if it was a PNG
+                with trace.at("probe"):
+                    header = await self._codecs.probe(upload, self._limits, deadline)
+                    choose_format(header, options.formats)
+                    trace.width, trace.height = header.width, header.height
+                    most = most_tiles(
+                        header.height, header.width, self._plan(options.task), options.task, options.scale
+                    )
+                    trace.tiles = most
+                with trace.at("admit"):
+                    ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline))
+                with trace.at("decode"):
+                    picture = await self._codecs.decode(upload, header, options.damaged, deadline)
+                    format = choose_format(picture, options.formats)
+            passes = Passes(picture, format, self._plan(options.task), options, trace)
+            del picture
+            work = await self._in_thread(place, deadline, passes.begin)
             while isinstance(work, Work):
                 job = TileJob(options.task, work.image, work.plan, deadline)
                 trace.begin(job, work.later)
                 ticket.follow(job, work.later)
                 await self._run(job, trace)
-                work = await self._in_codec_thread(passes.go_on, job)
+                work = await self._in_thread(place, deadline, passes.go_on, job)
             return work
 
     async def _run(self, job: TileJob, trace: RestoreTrace) -> None:
@@ -161,28 +173,45 @@ class Pipeline:
         laid = self._tiles[task]
         return lambda height, width: TilePlan(height, width, *laid)
 
-    async def _in_codec_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._codecs, partial(function, *arguments, **named))
+    async def _in_thread(
+        self, place: ExitStack, deadline: float, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        """Await a function in a thread; nobody can stop it, so its place is kept until it ends if its caller will not.
+
+        Raise DeadlineExceeded at the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        work = self._threads.submit(function, *arguments, **named)
+        running = asyncio.wrap_future(work)
+        try:
+            await asyncio.wait([running], timeout=min(max(deadline - self._clock(), 0), LONGEST_WAIT_SECONDS))
+        finally:
+            if not running.done() and not work.cancel():
+                kept = place.pop_all()
+
+                def give_back(_: Future[T]) -> None:
+                    with suppress(RuntimeError):  # the loop has ended before the thread
+                        loop.call_soon_threadsafe(kept.close)
+
+                work.add_done_callback(give_back)
+                running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if not running.done():
+            raise DeadlineExceeded("The time allowed ran out before the answer was written.")
+        return running.result()
 
 
 class Passes:
-    """Lead one picture from its bytes through all its passes to the answer; its methods run in codec threads.
+    """Lead one picture from its pixels through all its passes to the answer; its methods run in codec threads.
 
     What lies between two jobs is done in one go: waking a thread takes longer than stitching a small picture.
     """
 
-    def __init__(self, plan: Plan, options: RestoreOptions, trace: RestoreTrace) -> None:
-        self._plan, self._options, self._trace = plan, options, trace
+    def __init__(self, picture: Picture, format: str, plan: Plan, options: RestoreOptions, trace: RestoreTrace) -> None:
+        self._picture, self._format, self._options, self._trace = picture, format, options, trace
+        self._course = restoration(picture.rgb, plan, options.task, options.scale, options.strength, trace.at)
 
-    def begin(self, body: bytes, header: Probe) -> "Work | Restored":
-        """Decode the picture; return what is to be done first."""
-        options, trace = self._options, self._trace
-        with trace.at("decode"):
-            self._picture = decode(body, header, options.damaged)
-            self._format = choose_format(self._picture, options.formats)
-        self._course = restoration(
-            self._picture.rgb, self._plan, options.task, options.scale, options.strength, trace.at
-        )
+    def begin(self) -> "Work | Restored":
+        """Survey the picture; return what is to be done first."""
         return self._advance(None)
 
     def go_on(self, job: TileJob) -> "Work | Restored":

@@ -19,6 +19,10 @@ _ORIGIN = re.compile(r"(https?)://[a-z0-9.-]+(?::([0-9]+))?|(https?)://\[[0-9a-f
 Seconds = Annotated[float, Field(gt=0)]
 
 
+# The tests hold it against app.imaging.
+FORMATS = ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic", "jxl")
+
+
 class SettingsError(ValueError):
     """Settings that cannot be used; the message names each variable and what is wrong with it."""
 
@@ -56,8 +60,19 @@ class LimitsSettings(_Group):
     body_bytes: int = Field(32 * 2**20, ge=1024, description="largest body in bytes")
     body_seconds: Seconds = Field(60, description="time in which a whole body must arrive")
     buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies held at once")
+    answer_bytes: int = Field(256 * 2**20, ge=1024, description="bytes of all answers that their callers have not read")
+    answer_seconds: Seconds = Field(30, description="time in which a caller must read more of an answer")
     pixels: int = Field(50_000_000, ge=1, description="largest picture in pixels")
     side: int = Field(30_000, ge=1, description="longest side of a picture in pixels")
+    formats: str = Field(",".join(FORMATS), description="formats that are read, with commas between")
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, formats: str) -> str:
+        names = [name.strip() for name in formats.split(",")]
+        if unknown := sorted(set(names) - set(FORMATS)):
+            raise ValueError(f"{', '.join(map(repr, unknown))}: known are {', '.join(FORMATS)}")
+        return ",".join(names)
 
 
 class QueueSettings(_Group):
@@ -74,8 +89,16 @@ class ServerSettings(_Group):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    hosts: str = Field(
+        "",
+        description="names in `Host` that are answered, with commas between, or `*`; empty: this machine's own on a "
+        "loopback address, else any",
+    )
+    head_seconds: Seconds = Field(20, description="time in which the head of a request must arrive")
     drain_seconds: Seconds = Field(30, description="time after SIGTERM in which work in flight may finish")
-    codec_threads: int = Field(0, ge=0, description="threads that decode and encode; 0: one for each CPU")
+    codec_threads: int = Field(
+        0, ge=0, description="pictures decoded at once, and threads that encode; 0: one for each CPU"
+    )
 
 
 class AuthSettings(_Group):

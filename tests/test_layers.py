@@ -30,6 +30,7 @@ APP = [
     ["app.errors", "app.settings"],
     ["app.telemetry"],
     ["app.imaging", "app.batching"],
+    ["app.codecs"],
     ["app.pipeline"],
     ["app.api", "app.middleware"],
     ["app.runners"],
@@ -37,7 +38,11 @@ APP = [
     ["app.server"],
     ["app.cli"],
 ]
-ALONE = [("app.imaging", "app.batching"), ("app.batching", "app.imaging")]
+ALONE = [
+    ("app.imaging", "app.batching"),
+    ("app.batching", "app.imaging"),
+    ("app.codecs", "app.batching"),
+]
 
 HOMES = {
     "fastapi": ["app.api", "app.main"],
@@ -49,7 +54,15 @@ HOMES = {
     "PIL": ["app.imaging", "model.data", "model.inference.tiling", "model.inference.scales"],
     "typer": ["app.cli"],
     "rich": ["app.cli"],
-    "structlog": ["app.telemetry.logs", "app.main", "app.runners", "app.server", "app.middleware", "app.api"],
+    "structlog": [
+        "app.telemetry.logs",
+        "app.main",
+        "app.runners",
+        "app.server",
+        "app.middleware",
+        "app.api",
+        "app.codecs",
+    ],
     "pydantic_settings": ["app.settings"],
     "safetensors": ["model.checkpoints.checkpoint", "model.training"],
     "ray": [],  # the service runs on it without knowing of it

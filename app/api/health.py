@@ -31,7 +31,7 @@ def router(readiness: Callable[[], str], metrics: Metrics) -> APIRouter:
 
     @routes.get("/readyz", response_class=PlainTextResponse, openapi_extra=_OPEN, responses=_NOT_READY)
     async def readyz() -> Response:
-        """Tell whether the service takes work: `ready`, `warming`, `draining` or `device lost`."""
+        """Tell whether the service takes work: `ready`, `warming`, `draining`, `device lost` or `codecs stuck`."""
         state = readiness()
         return PlainTextResponse(f"{state}\n", 200 if state == "ready" else 503, _FRESH)
 

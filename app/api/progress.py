@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.openapi import failures
@@ -22,27 +22,33 @@ class Progress(BaseModel):
 
 
 class Running:
-    """Know the passages under way by the id of their request; of two with one id, the later."""
+    """Know the passages under way by their caller and the id of their request; of two with one id, the earlier."""
 
     def __init__(self) -> None:
-        self._traces: dict[str, RestoreTrace] = {}
+        self._traces: dict[tuple[str, str], RestoreTrace] = {}
 
     @contextmanager
-    def follow(self, request_id: str) -> Iterator[RestoreTrace]:
-        """Start a trace that can be asked about while the block runs."""
-        trace = self._traces[request_id] = RestoreTrace()
+    def follow(self, caller: str, request_id: str) -> Iterator[RestoreTrace]:
+        """Start a trace that its caller can ask about while the block runs."""
+        mine = RestoreTrace()
+        trace = self._traces.setdefault((caller, request_id), mine)
         try:
-            yield trace
+            yield mine
         finally:
-            if self._traces.get(request_id) is trace:
-                del self._traces[request_id]
+            if trace is mine:
+                del self._traces[caller, request_id]
 
-    def progress(self, request_id: str) -> Progress:
-        """Tell how far a request is; raises NotFound when none of that id is under way."""
-        trace = self._traces.get(request_id)
+    def progress(self, caller: str, request_id: str) -> Progress:
+        """Tell how far a request is; raises NotFound when none of that id and caller is under way."""
+        trace = self._traces.get((caller, request_id))
         if trace is None:
             raise NotFound("No request of this id is under way: it has ended, or has not begun.")
         return Progress(tiles_done=trace.tiles_done, tiles_total=trace.tiles)
+
+
+def caller_of(request: Request) -> str:
+    """Return who calls, by the hash of their key; "" where there are no keys."""
+    return str(getattr(request.state, "caller", ""))
 
 
 def router(running: Running) -> APIRouter:
@@ -50,9 +56,12 @@ def router(running: Running) -> APIRouter:
     routes = APIRouter(tags=["service"])
 
     @routes.get("/progress/{request_id}", responses=failures(NotFound))
-    async def progress(request_id: str, response: Response) -> Progress:
-        """Tell how many of a request's tiles are done; give it an id of your own in `X-Request-ID`."""
+    async def progress(request: Request, request_id: str, response: Response) -> Progress:
+        """Tell how many of a request's tiles are done; give it an id of your own in `X-Request-ID`.
+
+        Where there are keys, it takes the key that the request came with.
+        """
         response.headers["Cache-Control"] = "no-store"
-        return running.progress(request_id)
+        return running.progress(caller_of(request), request_id)
 
     return routes

@@ -15,7 +15,7 @@ from app.api.body import is_json, read_upload
 from app.api.file_names import answer_name, disposition
 from app.api.openapi import PICTURE_IN, PICTURE_OUT, RestoredJson, failures
 from app.api.options import Parameters, wants_json
-from app.api.progress import Running
+from app.api.progress import Running, caller_of
 from app.errors import Draining, MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import Pipeline, Restored, RestoreTrace
@@ -71,7 +71,7 @@ def router(
             accept = ", ".join(request.headers.getlist("accept"))
             seconds = x_request_timeout or times.deadline_seconds
             parameters.restore_options(task, seconds, accept)  # refuses before the body is read
-            with running.follow(request.state.request_id) as trace:
+            with running.follow(caller_of(request), request.state.request_id) as trace:
                 upload = await read_upload(request)
                 parameters = parameters.with_fields(upload.fields)
                 options, name = parameters.restore_options(task, seconds, accept), upload.filename

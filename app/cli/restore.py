@@ -222,7 +222,8 @@ def _restore_one(
     # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
     if os.path.lexists(target) and not writing.overwrite:
         raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
-    write_atomically(target, result)
+    # Nobody may read a result who may not read its source.
+    write_atomically(target, result, 0o666 if source == STREAM else source.stat().st_mode & 0o666)
     if source != STREAM:
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))

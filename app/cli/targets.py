@@ -58,6 +58,7 @@ def plan(paths: list[Path], out: Path, format: str | None, *, overwrite: bool = 
         if out.exists() and not out.is_dir():
             raise TargetError(f"{shown(out)} is a file; the results need a folder")
         pairs = _distinct([(source, out / name) for source, name in _find(paths, out, passed_over)], format)
+        _check_folders({target.parent for _, target in pairs}, out)
     pairs = _without_clashes(pairs)
     done = _check_free(pairs, overwrite, resume) if out != STREAM else set()
     return Plan(
@@ -98,7 +99,8 @@ def _check_suffix(out: Path, format: str | None) -> None:
 def _find(paths: list[Path], out: Path, passed_over: list[Path]) -> Iterator[tuple[Path, Path]]:
     """Yield each picture with its name below the output folder; a folder keeps its tree.
 
-    What lies in the output folder, if that is inside an input folder, are results.
+    What lies in the output folder, if that is inside an input folder, are results. A link that leads out of its folder
+    is passed over: whoever made the folder need not be who names it here.
     """
     results = os.path.realpath(out)
 
@@ -109,7 +111,8 @@ def _find(paths: list[Path], out: Path, passed_over: list[Path]) -> Iterator[tup
         if not path.is_dir():
             yield path, Path(path.name)
             continue
-        nested = _inside(results, os.path.realpath(path))
+        root = os.path.realpath(path)
+        nested = _inside(results, root)
         for folder, folders, names in os.walk(path, onerror=unreadable):
             if nested:
                 folders[:] = [name for name in folders if os.path.realpath(os.path.join(folder, name)) != results]
@@ -119,10 +122,21 @@ def _find(paths: list[Path], out: Path, passed_over: list[Path]) -> Iterator[tup
             for name in sorted(names):
                 file = Path(folder, name)
                 # macOS keeps a file's further data beside it on foreign disks, under its name after "._".
-                if file.suffix.lower() in READ and not name.startswith("._") and file.is_file():
+                foreign = file.is_symlink() and not _inside(os.path.realpath(file), root)
+                if file.suffix.lower() in READ and not name.startswith("._") and file.is_file() and not foreign:
                     yield file, file.relative_to(path)
                 else:
                     passed_over.append(file)
+
+
+def _check_folders(folders: set[Path], out: Path) -> None:
+    """Refuse to write through a link below the output folder, which itself may be one."""
+    for folder in folders:
+        for step in (folder, *folder.parents):
+            if step == out:
+                break
+            if step.is_symlink():
+                raise TargetError(f"{shown(step)} is a link; results are not written through links below --out")
 
 
 def _inside(inner: str, outer: str) -> bool:

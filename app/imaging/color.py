@@ -3,6 +3,7 @@
 Works on bands of rows, so that a conversion never holds the whole picture twice.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import ImageCms
 from PIL.Image import Image
 
-from app.imaging.profile import color_space
+from app.imaging.profile import color_space, for_transform
 
 BAND_PIXELS = 1 << 20
 
@@ -46,9 +47,9 @@ def band_converter(image: Image) -> Callable[[Image], Image]:
     """
     profile = image.info.get("icc_profile")
     if image.mode == "CMYK" and profile and color_space(profile) == "CMYK":
-        with suppress(ImageCms.PyCMSError, OSError):
+        with suppress(ImageCms.PyCMSError, OSError, struct.error):
             transform = ImageCms.buildTransform(
-                ImageCms.ImageCmsProfile(BytesIO(profile)),
+                ImageCms.ImageCmsProfile(BytesIO(for_transform(profile))),
                 ImageCms.createProfile("sRGB"),
                 "CMYK",
                 "RGB",

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 from PIL.Image import Image
 
 from app.errors import UndecodableImage
@@ -23,10 +24,23 @@ MAX_ICC_BYTES = 8 << 20
 _REVERSED_AXES = ((), (1,), (0, 1), (0,), (), (0,), (0, 1), (1,))
 
 
-def decode(data: bytes, probe: Probe, damaged: Literal["refuse", "accept"] = "refuse") -> Picture:
+class NewArray(Protocol):
+    """Make an array for `rgb`, `deep` or `alpha` of a picture, whatever is in it."""
+
+    def __call__(self, name: str, shape: tuple[int, ...], kind: DTypeLike) -> np.ndarray: ...
+
+
+def _new_array(_: str, shape: tuple[int, ...], kind: DTypeLike) -> np.ndarray:
+    return np.empty(shape, kind)
+
+
+def decode(
+    data: bytes, probe: Probe, damaged: Literal["refuse", "accept"] = "refuse", new_array: NewArray = _new_array
+) -> Picture:
     """Return the picture upright; raise UndecodableImage when the data is not what the probe says.
 
-    damaged: what becomes of a picture of which a part is missing; "accept" returns it and says how much. Peak memory,
+    damaged: what becomes of a picture of which a part is missing; "accept" returns it and says how much.
+    new_array: where the pixels go. Peak memory,
     input aside, is Pillow's image (4 bytes a pixel) and the picture's own arrays (3 to 6, twice as much for 16 bits),
     beside what the codec itself holds.
     """
@@ -42,8 +56,8 @@ def decode(data: bytes, probe: Probe, damaged: Literal["refuse", "accept"] = "re
         samples = reader.read_deep(data) if hasattr(reader, "read_deep") else None
         if samples is None:
             with reader.open_image(data) as image:
-                return _picture(probe, data, missing, *_pillow_pixels(image, probe))
-        return _picture(probe, data, missing, *_sample_pixels(samples, probe))
+                return _picture(probe, data, missing, *_pillow_pixels(image, probe, new_array))
+        return _picture(probe, data, missing, *_sample_pixels(samples, probe, new_array))
 
 
 def _picture(
@@ -80,7 +94,9 @@ def _percent(part: float) -> str:
     return f"{max(part, 0.001):.1%}"
 
 
-def _pillow_pixels(image: Image, probe: Probe) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+def _pillow_pixels(
+    image: Image, probe: Probe, new_array: NewArray
+) -> tuple[dict, bytes | None, tuple[float, float] | None]:
     """Return the arrays of a Picture from one that Pillow reads as it is, its profile and its resolution."""
     _check_agreement(image.size, color.has_alpha(image), probe)
     if image.mode.startswith(("I", "F")) or probe.bits > 8:  # values beyond 8 bits come from read_deep
@@ -89,9 +105,9 @@ def _pillow_pixels(image: Image, probe: Probe) -> tuple[dict, bytes | None, tupl
     if icc and len(icc) > MAX_ICC_BYTES:
         raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
     image.load()
-    rgb = np.empty((probe.height, probe.width, 3), np.uint8)
+    rgb = new_array("rgb", (probe.height, probe.width, 3), np.uint8)
     stored = _as_stored(rgb, probe.orientation)
-    alpha = np.empty((probe.height, probe.width), np.uint8) if color.has_alpha(image) else None
+    alpha = new_array("alpha", (probe.height, probe.width), np.uint8) if color.has_alpha(image) else None
     stored_alpha = None if alpha is None else _as_stored(alpha, probe.orientation)
     convert = color.band_converter(image)
     for rows in color.row_bands(image.height, image.width):
@@ -103,7 +119,9 @@ def _pillow_pixels(image: Image, probe: Probe) -> tuple[dict, bytes | None, tupl
     return {"rgb": rgb, "grey": color.is_grey(image), "alpha": alpha}, icc, dpi
 
 
-def _sample_pixels(samples: Samples, probe: Probe) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+def _sample_pixels(
+    samples: Samples, probe: Probe, new_array: NewArray
+) -> tuple[dict, bytes | None, tuple[float, float] | None]:
     """Return the arrays of a Picture from samples of 8 or 16 bits, their profile and their resolution."""
     values = samples.values
     height, width, channels = values.shape
@@ -112,16 +130,19 @@ def _sample_pixels(samples: Samples, probe: Probe) -> tuple[dict, bytes | None, 
     if deep != (probe.bits > 8):
         raise UndecodableImage(f"The {probe.format.upper()} header contradicts itself.")
     colours = 1 if channels <= 2 else 3
-    kept = np.empty((probe.height, probe.width, colours), values.dtype)
-    rgb = np.empty((probe.height, probe.width, 3), np.uint8)
-    alpha = np.empty((probe.height, probe.width), values.dtype) if channels in (2, 4) else None
-    stored, stored_rgb = (_as_stored(array, probe.orientation) for array in (kept, rgb))
+    rgb = new_array("rgb", (probe.height, probe.width, 3), np.uint8)
+    kept = new_array("deep", (probe.height, probe.width, colours), np.uint16) if deep else None
+    alpha = new_array("alpha", (probe.height, probe.width), values.dtype) if channels in (2, 4) else None
+    stored_rgb = _as_stored(rgb, probe.orientation)
+    stored = None if kept is None else _as_stored(kept, probe.orientation)
     for rows in color.row_bands(height, width):
-        stored[rows] = values[rows][..., :colours]
-        stored_rgb[rows] = color.narrow(stored[rows]) if deep else stored[rows]
+        band = values[rows][..., :colours]
+        stored_rgb[rows] = color.narrow(band) if deep else band
+        if stored is not None:
+            stored[rows] = band
     if alpha is not None:
         _as_stored(alpha, probe.orientation)[:] = values[..., -1]
-    pixels = {"rgb": rgb, "grey": colours == 1, "alpha": alpha, "deep": kept if deep else None}
+    pixels = {"rgb": rgb, "grey": colours == 1, "alpha": alpha, "deep": kept}
     return pixels, samples.icc, samples.dpi
 
 

@@ -17,5 +17,9 @@ def picture_at_fault(format: str) -> Iterator[None]:
         yield
     except DmsrError:
         raise
+    except MemoryError as fault:
+        raise UndecodableImage(
+            f"Decoding the {format.upper()} takes more memory than there is for a picture of its size."
+        ) from fault
     except Exception as fault:
         raise UndecodableImage(f"The {format.upper()} data is damaged, cut off or contradicts itself.") from fault

@@ -7,13 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How large a picture may say it is before its pixels are left alone.
+    """How large a picture may say it is before its pixels are left alone, and of which formats; None: all there are.
 
     Above 178 megapixels Pillow has a limit of its own for TIFF and WebP, which it calls undecodable then.
     """
 
     max_pixels: int = 50_000_000
     max_side: int = 30_000
+    formats: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ def probe(data: bytes, limits: ImageLimits) -> Probe:
     UndecodableImage (a header that cannot be true).
     """
     format = sniff(data)
+    if limits.formats is not None and format not in limits.formats:
+        read = ", ".join(name.upper() for name in limits.formats)
+        raise NotAnImage(f"This service does not read {format.upper()}. It reads {read}.")
     with picture_at_fault(format):
         header = READERS[format].read(data)
     if header.width <= 0 or header.height <= 0:

@@ -11,7 +11,15 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from app.errors import UndecodableImage
+
+# Profiles of presses have a dozen tags; measurements may take as many again.
+MAX_TAGS = 100
+
 _HEADER_BYTES = 128
+_TABLES = frozenset((b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2"))
+_TABLE_TYPES = frozenset((b"mft1", b"mft2", b"mAB ", b"mBA "))
+_FACTS = frozenset((b"wtpt", b"bkpt", b"chad", b"desc", b"cprt"))
 _SPACES = {b"RGB ": "RGB", b"GRAY": "GRAY", b"CMYK": "CMYK"}
 _D50 = (0.9642, 1.0, 0.8249)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -39,6 +47,28 @@ def color_space(icc: bytes) -> str | None:
     """Return "RGB", "GRAY" or "CMYK"; None for another space and for what is no whole profile."""
     whole = len(icc) > _HEADER_BYTES and icc[36:40] == b"acsp" and int.from_bytes(icc[:4], "big") <= len(icc)
     return _SPACES.get(icc[16:20]) if whole else None
+
+
+def for_transform(icc: bytes) -> bytes:
+    """Return a profile of only those tags that a transform from CMYK reads.
+
+    Raise UndecodableImage for too many tags, and struct.error for a table that is cut off.
+
+    Left out are pipelines of processing elements (D2B0 and its kin, of the type mpet), of which a small tag may have
+    thousands that share their data; those who cannot read them take the tables beside them (ICC.1:2022, 9.2.17).
+    """
+    (count,) = struct.unpack_from(">I", icc, _HEADER_BYTES)
+    if count > MAX_TAGS:
+        raise UndecodableImage("The colour profile has more tags than one needs.", limit=MAX_TAGS, observed=count)
+    kept = {}
+    for at in range(_HEADER_BYTES + 4, _HEADER_BYTES + 4 + 12 * count, 12):
+        name, start, size = struct.unpack_from(">4sII", icc, at)
+        content = icc[start : start + size]
+        if name in _FACTS or (name in _TABLES and content[:4] in _TABLE_TYPES):
+            kept[name] = content
+    if sum(map(len, set(kept.values()))) > len(icc):  # tags may be one, but not in part
+        raise UndecodableImage("The colour profile's tags overlap.")
+    return _lay_out(icc[:_HEADER_BYTES], list(kept.items()))
 
 
 def fit(icc: bytes | None, grey: bool) -> bytes | None:
@@ -158,6 +188,13 @@ def _rgb_profile(primaries: Primaries, curve: bytes, cicp: bytes = b"") -> bytes
 
 def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
     tags = [(b"desc", _text("As the file said")), (b"cprt", _text("CC0")), (b"wtpt", _xyz(_D50)), *tags]
+    header = struct.pack(">I4xI4s4s4s", 0, 0x04400000, b"mntr", space, b"XYZ ")
+    header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp").ljust(68 - len(header), b"\0") + _fixed(_D50)
+    return _lay_out(header.ljust(_HEADER_BYTES, b"\0"), tags)
+
+
+def _lay_out(header: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
+    """Write a profile: the header with another size, the table of tags, and each different content once."""
     at = _HEADER_BYTES + 4 + 12 * len(tags)
     table, body, placed = struct.pack(">I", len(tags)), b"", {}
     for name, content in tags:
@@ -165,9 +202,7 @@ def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
             placed[content] = at + len(body)
             body += content + bytes(-len(content) % 4)
         table += struct.pack(">4sII", name, placed[content], len(content))
-    header = struct.pack(">I4xI4s4s4s", at + len(body), 0x04400000, b"mntr", space, b"XYZ ")
-    header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp").ljust(68 - len(header), b"\0") + _fixed(_D50)
-    return header.ljust(_HEADER_BYTES, b"\0") + table + body
+    return struct.pack(">I", at + len(body)) + header[4:] + table + body
 
 
 def _means_srgb(grey_icc: bytes) -> bool:

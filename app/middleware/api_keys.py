@@ -6,14 +6,23 @@ begin with # are skipped. Whoever reads the file learns no key; a key must be lo
 
 import hmac
 import re
+import stat
+import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Unauthorized
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_OF_NOTHING = sha256(b"").digest()
+# The file is asked whether it has changed at most so often.
+_RELOAD_SECONDS = 1.0
+
+_log = structlog.get_logger()
 
 
 class KeysError(ValueError):
@@ -34,31 +43,72 @@ def read_keys(path: Path) -> list[bytes]:
         if not _SHA256.fullmatch(digest):
             raise KeysError(f"{path}, line {number}: no sha256 of a key in hex; make one with sha256sum")
         digests.append(bytes.fromhex(digest))
+        if digests[-1] == _OF_NOTHING:
+            raise KeysError(f"{path}, line {number}: the sha256 of an empty key, with which everyone could call")
     if not digests:
         raise KeysError(f"{path} has no keys, so nobody could call")
     return digests
 
 
+class KeysFile:
+    """Know the hashes in a keys file, and learn of changes while the service runs.
+
+    A changed file that cannot be used is told of in the log, and the keys stay as they were. Raises KeysError for the
+    first reading. clock: monotonic seconds.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._digests = read_keys(path)
+        self._seen, self._asked_at = self._state(), clock()
+        if path.stat().st_mode & stat.S_IWOTH:
+            _log.warning("every user of this machine can write the keys file", path=str(path), remedy="chmod o-w")
+
+    def digests(self) -> list[bytes]:
+        """Return the sha256 of every key."""
+        now = self._clock()
+        if now - self._asked_at >= _RELOAD_SECONDS:
+            self._asked_at, before, self._seen = now, self._seen, self._state()
+            if self._seen != before:
+                try:
+                    self._digests = read_keys(self._path)
+                    _log.info("keys read anew", keys=len(self._digests))
+                except KeysError as error:
+                    _log.error("the keys stay as they were", error=str(error))
+        return self._digests
+
+    def _state(self) -> tuple[int, ...]:
+        """Return what differs between a file and its successor."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 class ApiKeys:
     """Let nobody in without a key, but for the open paths.
 
-    digests: sha256 of every key. A key comes as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+    A key comes as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Its hash becomes the request's `caller`.
     """
 
-    def __init__(self, app: ASGIApp, digests: list[bytes], open_paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, keys: KeysFile, open_paths: frozenset[str]) -> None:
         self.app = app
-        self.digests = digests
+        self.keys = keys
         self.open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self.open_paths and not self._knows(_offered_key(scope)):
-            raise Unauthorized("Send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.")
+        if scope["type"] == "http":
+            key = _offered_key(scope)
+            if scope["path"] not in self.open_paths and not self._knows(key):
+                raise Unauthorized("Send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.")
+            scope.setdefault("state", {})["caller"] = sha256(key).hexdigest()
         await self.app(scope, receive, send)
 
     def _knows(self, key: bytes) -> bool:
         offered = sha256(key).digest()
         # Every hash is compared, and each in constant time, so that the time tells nothing.
-        return any([hmac.compare_digest(digest, offered) for digest in self.digests])
+        return any([hmac.compare_digest(digest, offered) for digest in self.keys.digests()])
 
 
 def _offered_key(scope: Scope) -> bytes:

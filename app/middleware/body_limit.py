@@ -7,7 +7,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTimeout, BodyTooLarge, BuffersFull
+from app.errors import BodyTimeout, BodyTooLarge, BuffersFull, MalformedRequest
 from app.settings import LimitsSettings
 
 
@@ -15,7 +15,7 @@ class BodyLimit:
     """Let no body be larger, slower or, with all others, heavier than the limits.
 
     A body is refused by its Content-Length before its first byte is asked for, or as soon as too much of it is here.
-    Its bytes count as held until its request ends.
+    Its bytes count as held until it is answered.
     """
 
     def __init__(self, app: ASGIApp, limits: LimitsSettings) -> None:
@@ -29,11 +29,15 @@ class BodyLimit:
             return
         loop, limits = asyncio.get_running_loop(), self.limits
         declared = _declared_bytes(scope)
+        # A proxy that believes the other one sees another request behind this one (RFC 9112, section 6.1).
+        ambiguous = {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
         complete, refused = declared == 0, False
         received, deadline = 0, 0.0
 
         async def take() -> Message:
             nonlocal received, complete, deadline
+            if ambiguous:
+                raise MalformedRequest("The request has Content-Length and Transfer-Encoding; send one of them.")
             if declared is not None:
                 self._check_size(declared)
             deadline = deadline or loop.time() + limits.body_seconds
@@ -58,12 +62,17 @@ class BodyLimit:
                 return await receive()  # nothing is left to come but the caller hanging up
             try:
                 return await take()
-            except (BodyTooLarge, BodyTimeout, BuffersFull):
+            except (BodyTooLarge, BodyTimeout, BuffersFull, MalformedRequest):
                 refused = True
                 raise
 
         async def closing(message: Message) -> None:
             """Hang up on a body nobody will read, unless it is known to end soon."""
+            nonlocal received
+            if message["type"] == "http.response.start":
+                # Whoever answers has done with the body, and reading the answer may take long.
+                self._held_bytes -= received
+                received = 0
             unending = refused or declared is None or declared > limits.body_bytes
             if message["type"] == "http.response.start" and not complete and unending:
                 message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}

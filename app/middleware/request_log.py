@@ -14,6 +14,8 @@ from model.inference.scales import name_scales
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Version, trace, parent, flags; versions above 00 may add more. All zeros and version ff are invalid.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+# Addresses of ours are shorter; a stranger's may have 60,000 characters.
+_LOGGED_CHARACTERS = 256
 _QUIET = ("/livez", "/readyz", "/metrics")
 
 _log = structlog.get_logger()
@@ -95,7 +97,7 @@ class RequestLog:
         write(
             "request",
             method=scope["method"],
-            path=scope["path"],
+            path=scope["path"][:_LOGGED_CHARACTERS],
             status=status,
             seconds=round(seconds, 4),
             **details,
@@ -111,4 +113,6 @@ def trace(traceparent: str) -> dict[str, str]:
 def _outcome(status: int) -> str:
     if status == 499:
         return "cancelled"
-    return "ok" if status < 400 else "internal"
+    if status < 400:
+        return "ok"
+    return "request" if status < 500 else "internal"

@@ -6,8 +6,10 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import page, reference
 from app.api.health import METRICS_PATH, OPEN_PATHS
 from app.api.problems import Problems
-from app.middleware.api_keys import ApiKeys, read_keys
+from app.middleware.answer_limit import AnswerLimit
+from app.middleware.api_keys import ApiKeys, KeysFile
 from app.middleware.body_limit import BodyLimit
+from app.middleware.own_callers import OwnCallers, allowed_hosts
 from app.middleware.request_log import RequestLog
 from app.middleware.request_target import RequestTarget
 from app.middleware.safe_headers import SafeHeaders
@@ -28,6 +30,7 @@ _READ = (
 
 def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     """Put the middlewares around the routes, from the inside out. Raises KeysError for the keys file."""
+    origins = [origin.strip() for origin in settings.cors.origins.split(",") if origin.strip()]
     if settings.auth.keys_file:
         open_paths = (
             OPEN_PATHS
@@ -35,14 +38,15 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
             | reference.open_paths()
             | (set() if settings.auth.metrics else {METRICS_PATH})
         )
-        app.add_middleware(ApiKeys, digests=read_keys(settings.auth.keys_file), open_paths=open_paths)
+        app.add_middleware(ApiKeys, keys=KeysFile(settings.auth.keys_file), open_paths=open_paths)
+    app.add_middleware(OwnCallers, hosts=allowed_hosts(settings.server.host, settings.server.hosts), origins=origins)
     app.add_middleware(Problems)
     # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.
     app.add_middleware(BodyLimit, limits=settings.limits)
+    app.add_middleware(AnswerLimit, limits=settings.limits, metrics=metrics)
     app.add_middleware(SafeHeaders)
-    if settings.cors.origins:
+    if origins:
         # Outside the keys: a browser's preflight carries none.
-        origins = [origin.strip() for origin in settings.cors.origins.split(",") if origin.strip()]
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,

@@ -29,6 +29,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 STAGES = ("probe", "admit", "decode", "survey", "queue", "cut", "device", "stitch", "merge", "encode")
 SCALES = ("1", "1/2", "1/4", "1/8", "1/16", "none")
+CODEC_STATES = ("busy", "idle")
+CODEC_DEATHS = ("work", "deadline", "stuck", "cancelled", "drained", "crashed")
 TILE_RESULTS = ("done", "kept", "cancelled", "expired", "failed")
 
 # From one tile on a GPU (milliseconds) to fifty megapixels on a small CPU (many minutes).
@@ -105,6 +107,17 @@ class Metrics:
         self.decoded_bytes_limit = Gauge(
             "dmsr_decoded_bytes_limit", "Bytes of pictures admitted at once.", registry=registry
         )
+        self.answer_bytes = Gauge(
+            "dmsr_answer_bytes", "Bytes of answers that their callers have not read.", registry=registry
+        )
+        self.answer_bytes_limit = Gauge(
+            "dmsr_answer_bytes_limit", "Bytes of answers that may wait to be read.", registry=registry
+        )
+        self.answers_given_up = Counter(
+            "dmsr_answers_given_up",
+            "Answers cut off, as too many waited to be read and theirs stood still longest.",
+            registry=registry,
+        )
         self.predicted_delay = Gauge(
             "dmsr_predicted_delay_seconds", "Time in which all admitted tiles will be done.", registry=registry
         )
@@ -114,6 +127,15 @@ class Metrics:
         self.capacity = Gauge(
             "dmsr_capacity_tiles_per_second", "What all devices manage; 0 while unknown.", registry=registry
         )
+        self.codec_processes = Gauge(
+            "dmsr_codec_processes", "Processes that decode, by what they do just now.", ["state"], registry=registry
+        )
+        self.codec_deaths = Counter(
+            "dmsr_codec_deaths",
+            "Codec processes that ended, by reason; each is replaced, and at most one picture failed with it.",
+            ["reason"],
+            registry=registry,
+        )
         self.ready = Gauge("dmsr_ready", "1 while the service takes work.", registry=registry)
         self.draining = Gauge("dmsr_draining", "1 from SIGTERM to the end.", registry=registry)
 
@@ -122,6 +144,10 @@ class Metrics:
             collector(registry=self.registry)
 
     def _expect(self, tasks: Iterable[str]) -> None:
+        for state in CODEC_STATES:
+            self.codec_processes.labels(state)
+        for reason in CODEC_DEATHS:
+            self.codec_deaths.labels(reason)
         for task in tasks:
             for outcome in outcomes():
                 self.requests.labels(task, outcome)

@@ -132,15 +132,20 @@ def file_sha256(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put data at path through a temporary file beside it, so that a crash leaves the old file or the new."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Put data at path through a temporary file beside it, so that a crash leaves the old file or the new.
+
+    mode: its rights, of which the umask takes its part.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
+            umask = os.umask(0o077)
+            os.umask(umask)
+            os.chmod(file.name, mode & ~umask)
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

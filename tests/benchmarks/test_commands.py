@@ -19,6 +19,7 @@ QUICK = {
     "batching": ["--network", "w4d1", "--rounds", "1", "--largest", "70000"],
     "flood": ["--network", "w4d1", "--count", "2", "--huge", "600", "900"],
     "optimisers": ["--steps", "2", "--seeds", "1"],
+    "hostile": ["--network", "w4d1", "--seconds", "1", "--attackers", "1"],
     "overload": ["--network", "w4d1", "--queue", "60", "--seconds", "3"],
 }
 

@@ -16,7 +16,7 @@ def connection(url: str, timeout: float = 20) -> Iterator[socket.socket]:
 
 def head(path: str, *headers: str, method: str = "POST") -> bytes:
     """Write the head of a request."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def answer(sock: socket.socket) -> tuple[int, bytes]:
@@ -24,7 +24,8 @@ def answer(sock: socket.socket) -> tuple[int, bytes]:
     received = b""
     while chunk := _receive(sock):
         received += chunk
-    return (int(received.split(b" ", 2)[1]) if received else 0), received
+    status = received.split(b" ", 2)[1] if received.startswith(b"HTTP/") else b"0"
+    return int(status), received
 
 
 def _receive(sock: socket.socket) -> bytes:

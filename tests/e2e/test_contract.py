@@ -177,7 +177,10 @@ def test_the_document_describes_every_route_and_no_cdn_is_asked(client):
     paths = {"/derain", "/dehaze", "/progress/{request_id}", "/models", "/livez", "/readyz", "/metrics"}
     assert set(document["paths"]) == paths
     answers = document["paths"]["/derain"]["post"]["responses"]
-    assert set(answers) == {"200", *["400", "401", "406", "408", "413", "415", "422", "429", "500", "503", "504"]}
+    assert set(answers) == {
+        "200",
+        *["400", "401", "403", "406", "408", "413", "415", "422", "429", "500", "503", "504"],
+    }
     assert set(answers["413"]["content"]["application/problem+json"]["examples"]) == {
         "body-too-large",
         "image-too-large",

@@ -54,6 +54,8 @@ TABLE = [
     (401, "unauthorized", "/derain", PHOTO, {"x-api-key": "guess"}),
     (401, "unauthorized", "/metrics", None, {"x-api-key": ""}),
     (401, "unauthorized", "/nowhere", None, {"x-api-key": ""}),
+    (403, "forbidden", "/derain", PHOTO, {"sec-fetch-site": "cross-site", "origin": "https://example.com"}),
+    (403, "forbidden", "/livez", None, {"host": "rebound.example.com"}),
     (404, "not-found", "/nowhere", PHOTO, {}),
     (404, "not-found", "/derain/", PHOTO, {}),
     (404, "not-found", "/progress/no-such-id", None, {}),

@@ -7,8 +7,10 @@ Pillow is given the bytes that make the picture and no others. Text, thumbnails,
 reach it: what it does not see cannot cost memory or time.
 """
 
+from contextlib import suppress
 from types import MappingProxyType
 
+from app.errors import UnsupportedImage
 from app.imaging.formats import avif, bmp, gif, heic, jpeg, jxl, png, tiff, webp
 
 READERS = MappingProxyType(
@@ -24,3 +26,10 @@ READERS = MappingProxyType(
         "jxl": jxl,
     }
 )
+
+
+def load_libraries() -> None:
+    """Import now what is imported when it is first needed."""
+    for reader in (heic, jxl):
+        with suppress(UnsupportedImage):
+            reader.library()

@@ -1,4 +1,4 @@
-"""AVIF: an ISO media file whose boxes libavif parses; opening it decodes nothing.
+"""AVIF: an ISO media file whose boxes libavif parses, once ours have found them bounded; opening it decodes nothing.
 
 Its rotation and mirror boxes count, not its EXIF; Pillow hands them over as the orientation tag of the EXIF.
 """
@@ -9,7 +9,7 @@ from io import BytesIO
 from PIL.AvifImagePlugin import AvifImageFile
 
 from app.imaging.formats.header import Header
-from app.imaging.formats.isobmff import code_point_chunks
+from app.imaging.formats.isobmff import check_boxes, code_point_chunks
 
 # The codec's configuration box: name, version byte, profile byte, then tier, high_bitdepth and twelve_bit flags.
 _CONFIGURATION = re.compile(rb"av1C\x81.(.)", re.DOTALL)
@@ -20,6 +20,7 @@ colour_chunks = code_point_chunks
 
 def read(data: bytes) -> Header:
     """Read size, frames, alpha and EXIF; Pillow decodes 8 bits, whatever the file has."""
+    check_boxes(data)
     with open_image(data) as image:
         width, height = image.size
         mode = "grey" if image.mode in ("L", "LA") else "rgb"

@@ -6,6 +6,7 @@ may hold depth maps and further shots; it is read as its primary picture.
 
 from importlib import import_module
 from io import BytesIO
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL.ImageFile import ImageFile
 from app.errors import UnsupportedImage
 from app.imaging import color
 from app.imaging.formats.header import Header, Samples
-from app.imaging.formats.isobmff import code_point_chunks
+from app.imaging.formats.isobmff import check_boxes, code_point_chunks
 
 if TYPE_CHECKING:
     from pillow_heif import HeifImage
@@ -24,6 +25,7 @@ colour_chunks = code_point_chunks
 
 def read(data: bytes) -> Header:
     """Read size, depth, alpha and EXIF of the primary picture; no pixel is decoded."""
+    check_boxes(data)
     image = _primary(data)
     width, height = image.size
     grey = not image.mode.startswith("RGB")
@@ -48,14 +50,18 @@ def read_deep(data: bytes) -> Samples:
     return Samples(values, image.info.get("icc_profile"))
 
 
-def _primary(data: bytes) -> "HeifImage":
+def library() -> ModuleType:
+    """Import the library; raise UnsupportedImage where there is none."""
     try:
-        pillow_heif = import_module("pillow_heif")
+        return import_module("pillow_heif")
     except ImportError:
         raise UnsupportedImage(
             "This is an HEIC photo, which this installation cannot read. Save it as JPEG, or install pillow-heif."
         ) from None
-    file = pillow_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False)
+
+
+def _primary(data: bytes) -> "HeifImage":
+    file = library().open_heif(BytesIO(data), convert_hdr_to_8bit=False)
     return file[file.primary_index]
 
 

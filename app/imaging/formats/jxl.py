@@ -6,6 +6,7 @@ Source: ISO/IEC 18181-1, annex D (image header); 18181-2 (boxes).
 import struct
 from importlib import import_module
 from io import BytesIO
+from types import ModuleType
 
 import numpy as np
 from PIL.ImageFile import ImageFile
@@ -76,13 +77,7 @@ def open_image(data: bytes) -> ImageFile:
 
 def read_deep(data: bytes) -> Samples:
     """Return the samples, of 16 bits where the file has more than 8."""
-    try:
-        decoder = import_module("pillow_jxl").Decoder(num_threads=1)
-    except ImportError:
-        raise UnsupportedImage(
-            "This is a JPEG XL image, which this installation cannot read. Save it as PNG, or install "
-            "pillow-jxl-plugin."
-        ) from None
+    decoder = library().Decoder(num_threads=1)
     is_jpeg, info, pixels, icc, *_ = decoder(data)
     if is_jpeg:
         with JpegImageFile(BytesIO(pixels)) as image:
@@ -96,6 +91,17 @@ def read_deep(data: bytes) -> Samples:
             "The JPEG XL has samples of a kind that is not read. Save it with 8 or 16 bits a channel."
         )
     return Samples(np.frombuffer(pixels, kind).reshape(info.height, info.width, -1), icc or None)
+
+
+def library() -> ModuleType:
+    """Import the library; raise UnsupportedImage where there is none."""
+    try:
+        return import_module("pillow_jxl")
+    except ImportError:
+        raise UnsupportedImage(
+            "This is a JPEG XL image, which this installation cannot read. Save it as PNG, or install "
+            "pillow-jxl-plugin."
+        ) from None
 
 
 def _contents(data: bytes) -> tuple[bytes, bytes]:

@@ -112,10 +112,11 @@ def _check_samples(page: Directory, photometric: int, bits: int) -> None:
 
 
 def _check_parts(page: Directory, width: int, height: int, found: Layout, compression: int, file_bytes: int) -> None:
-    """Refuse strips or tiles that end behind the file, where our own directory will be.
+    """Refuse strips or tiles that end behind the file, where our own directory will be, and those that overlap.
 
-    Uncompressed ones must not be more than the picture has, nor begin nearer than they are long: Pillow reads each up
-    to where the next begins, in Python, and a byte at a time would last minutes.
+    A block of Deflate that many strips share costs its sender once and us as often as they are. Uncompressed ones must
+    not be more than the picture has, nor begin nearer than they are long: Pillow reads each up to where the next
+    begins, in Python, and a byte at a time would last minutes.
     """
     if Tag.STRIP_OFFSETS in page.fields:
         columns, rows = width, max(1, min(page.value(Tag.ROWS_PER_STRIP, height), height))
@@ -133,5 +134,11 @@ def _check_parts(page: Directory, width: int, height: int, found: Layout, compre
         sizes = (
             np.minimum(sizes, rows * (columns * found.bits * planes_samples + 7) // 8) if len(sizes) else least_bytes
         )
+    elif len(offsets) == len(sizes):
+        order = np.argsort(offsets)
+        if (offsets[order][:-1] + sizes[order][:-1] > offsets[order][1:])[sizes[order][:-1] > 0].any():
+            raise UndecodableImage("The TIFF's strips or tiles overlap.")
+    elif len(offsets) > 1:
+        raise UndecodableImage("The TIFF does not say how long its strips or tiles are.")
     if len(offsets) and (offsets + sizes > file_bytes).any():
         raise UndecodableImage("The TIFF is cut off: its pixels end behind the end of the file.")

@@ -12,7 +12,8 @@ from app.imaging.ifd import LONG, Field, read_fields, read_header, write_fields
 
 # Pillow makes a Python object of each value: 30,000 strips of one row in each of three planes still pass.
 MAX_VALUES = 262_144
-MAX_PAGES_COUNTED = 100
+# A pyramid has one smaller copy for each power of two.
+MAX_PAGES_READ = 32
 
 
 class Tag(IntEnum):
@@ -79,14 +80,16 @@ def first_directory(data: bytes) -> Directory:
 
 
 def count_pages(data: bytes, page: Directory) -> int:
-    """Count the first page and those after it, reduced copies of it aside."""
-    pages = 1
-    for _ in range(MAX_PAGES_COUNTED):
-        if not page.following or page.following + 2 > len(data):
-            break
+    """Count the first page and those after it, reduced copies of it aside: 1 or, for any more, 2."""
+    seen = set()
+    while page.following and page.following + 2 <= len(data):
+        if page.following in seen or len(seen) == MAX_PAGES_READ:
+            raise UndecodableImage("The TIFF's pages come to no end.", limit=MAX_PAGES_READ)
+        seen.add(page.following)
         page = Directory(page.order, *read_fields(data, page.order, page.following, page.big), page.big)
-        pages += not page.value(SUBFILE, 0) & REDUCED
-    return pages
+        if not page.value(SUBFILE, 0) & REDUCED:
+            return 2
+    return 1
 
 
 def open_with(data: bytes, fields: dict[int, Field]) -> TiffImageFile:

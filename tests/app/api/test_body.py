@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import threading
 import time
+import tracemalloc
 from base64 import b64encode, urlsafe_b64encode
+from contextlib import suppress
 
 import pytest
 from starlette.requests import Request
 
-from app.api.body import read_upload
+from app.api.body import _beside_the_loop, _read_form, read_upload
 from app.errors import CompressedBody, MalformedRequest
 
 PICTURE = bytes(range(256)) * 40 + b"\r\n--b\r--bound\r\n"
@@ -93,6 +96,59 @@ def test_what_is_nearly_the_boundary_costs_little():
     with pytest.raises(MalformedRequest, match="inside"):
         read(body, FORM)
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("boundary", ["", "b" * 71, "b" * 300])
+def test_a_boundary_is_as_long_as_the_rfc_says(boundary):
+    with pytest.raises(MalformedRequest, match="1 to 70"):
+        read(form(part("file", PICTURE)), f"multipart/form-data; boundary={boundary}")
+
+
+@pytest.mark.parametrize("boundary", [b"b", b"ab" * 35, b"-" * 70])
+@pytest.mark.parametrize("filling", ["near", "dashes", "line ends", "padding"])
+def test_a_form_of_false_boundaries_is_read_once(boundary, filling):
+    """8 MB of whatever looks like the boundary; twice as much may not take four times as long."""
+    delimiter = b"\r\n--" + boundary
+    false = {"near": delimiter[:-1] + b"\0", "dashes": b"-x", "line ends": b"\r\n--", "padding": b" "}[filling]
+
+    def seconds(size):
+        content = false * (size // len(false))
+        body = delimiter[2:] + b'\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + content + delimiter + b"--"
+        begun = time.process_time()
+        with suppress(MalformedRequest):
+            _read_form(body, boundary)
+        return time.process_time() - begun
+
+    assert min(seconds(8 << 20) for _ in range(3)) < 3 * min(seconds(4 << 20) for _ in range(3)) + 0.05
+
+
+def test_a_large_body_is_parsed_beside_the_loop():
+    """What the loop does meanwhile goes on: it is asked from the thread that parses."""
+    seen = []
+
+    async def run():
+        loop = asyncio.get_running_loop()
+
+        def parse(body):
+            seen.append(threading.current_thread() is threading.main_thread())
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(60)
+
+        await _beside_the_loop(parse, bytes(2 << 20))
+        await _beside_the_loop(lambda body: seen.append(threading.current_thread() is threading.main_thread()), b"")
+
+    asyncio.run(run())
+    assert seen == [False, True]
+
+
+def test_spaces_in_base64_cost_nothing():
+    """A list of sixteen million pieces would take half a gigabyte."""
+    body = b'{"data":"' + b"A " * (4 << 20) + b'"}'
+    tracemalloc.start()
+    try:
+        assert read(body, "application/json").picture == bytes(3 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,19 @@ def test_results_keep_the_time_of_their_picture(dmsr, photo, tmp_path):
     assert (tmp_path / "out.png").stat().st_mtime == 1_400_000_000.25
 
 
+@pytest.mark.parametrize(
+    ("umask", "source", "want"), [(0o022, 0o644, 0o644), (0o022, 0o600, 0o600), (0o077, 0o666, 0o600)]
+)
+def test_results_have_the_rights_of_their_picture_less_the_umask(dmsr, photo, tmp_path, umask, source, want):
+    photo.chmod(source)
+    before = os.umask(umask)
+    try:
+        assert dmsr(photo, "-o", tmp_path / "out.png").exit_code == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.png").stat().st_mode & 0o777 == want
+
+
 def test_format_quality_and_metadata_can_be_asked_for(dmsr, tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "Rainmaker"

@@ -191,3 +191,23 @@ def test_names_are_printed_as_they_are_and_do_nothing_to_the_terminal(name, prin
 def test_many_names_are_counted(here):
     assert listed([here / str(number) for number in range(5)]).endswith("/2 and 2 more")
     assert listed([STREAM / "a"]) == "-/a"
+
+
+def test_a_link_out_of_a_folder_is_read_only_if_it_is_named(here):
+    make(here, "in/a.png", "elsewhere/secret.png")
+    (here / "in/inside.png").symlink_to(here / "in/a.png")
+    (here / "in/outside.png").symlink_to(here / "elsewhere/secret.png")
+    found = plan([here / "in"], here / "out", None)
+    assert found.passed_over == [here / "in/outside.png"]
+    assert here / "in/outside.png" not in dict(found.pairs)
+    assert targets(here, ["in/outside.png"], "out") == {"in/outside.png": "out/outside.png"}
+
+
+def test_results_are_not_written_through_links_below_the_output_folder(here):
+    make(here, "in/sub/a.png", "elsewhere/b.png")
+    (here / "out").mkdir()
+    (here / "out/sub").symlink_to(here / "elsewhere")
+    with pytest.raises(TargetError, match="sub is a link"):
+        plan([here / "in"], here / "out", None)
+    (here / "linked").symlink_to(here / "elsewhere")
+    assert targets(here, ["in"], "linked") == {"in/sub/a.png": "linked/sub/a.png"}
