@@ -17,7 +17,8 @@ from torch import Tensor
 from model.checkpoints.catalog import shipped
 from model.checkpoints.checkpoint import TASKS
 from model.inference.contract import NonFiniteTiles
-from model.inference.runner import TileRunner, resolve_device
+from model.inference.devices import resolve_device
+from model.inference.runner import TileRunner
 from model.inference.scales import Course, Outcome, Scale, check_scale, restoration
 from model.inference.tiling import Pixels, Stitcher, TilePlan, cut
 

@@ -53,11 +53,11 @@ def batches(
         yield from DataLoader(
             drawn,
             batch_size=None,
-            sampler=steps,  # type: ignore[arg-type]  # what it needs of a Sampler is __iter__
+            sampler=steps,
             num_workers=workers,
             prefetch_factor=PREFETCHED,
             pin_memory=pinned,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # without a batch size it is given one item, not a list
         )
         return
     with ThreadPoolExecutor(1, "batches") as pool:
