@@ -75,7 +75,3 @@ def test_pip_installs_by_hash_only():
         for command in re.findall(r"pip\b[^\n]* install [^\n]*", (ROOT / name).read_text()):
             assert "--no-deps" in command
             assert "--require-hashes" in command or "--no-build-isolation --target /dmsr ." in command
-
-
-def test_the_label_has_the_project_s_version():
-    assert f"ARG VERSION={PROJECT['project']['version']}\n" in (ROOT / "Dockerfile").read_text()

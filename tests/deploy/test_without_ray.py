@@ -17,8 +17,13 @@ from app.cli import main
 from app.main import create_app
 from app.settings import Settings
 service = create_app(Settings.from_environment()).state.service
-asyncio.run(service.warm_up())
-assert service.readiness() == "ready"
+
+async def start():
+    await service.warm_up()
+    assert service.readiness() == "ready"
+    await service.codecs.stop()
+
+asyncio.run(start())
 assert not [name for name in sys.modules if name.split(".")[0] in ("ray", "deploy") and sys.modules[name]]
 """
 
