@@ -293,5 +293,6 @@ def test_where_a_key_is_needed_the_page_asks_for_it(visits, both_weights, tmp_pa
         expect(page.get_by_role("radio", name="Haze")).to_be_attached()
         expect(page.locator("#command")).to_contain_text("$DMSR_KEY")
         assert page.goto(f"{guarded.url}/docs").ok  # the reference is for all
+        page.close()  # before the server ends, which it would miss
     assert all("401" in error for error in visits.errors)
     visits.errors.clear()
