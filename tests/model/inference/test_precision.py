@@ -69,7 +69,7 @@ def test_shipped_weights_pass_their_gate_in_float16(path):
             brain = restored(network, info.tile)
     assert bearable(half, exact)
     assert error(half, exact)[0] < MEAN_ERROR / 4
-    assert not bearable(brain, exact)
+    assert error(half, exact)[0] < error(brain, exact)[0] / 4  # some weights bear bfloat16, too
 
 
 def test_what_sees_the_picture_stays_in_float32():
