@@ -3,7 +3,7 @@
 Knows nothing of networks: a mixture and what to draw at each step in, pictures out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,7 +41,7 @@ class _Drawn(Dataset[Any]):
 
 def batches(
     mixture: Mixture, phase_of: Callable[[int], Phase], first: int, workers: int, pinned: bool = False
-) -> Iterator[tuple[Phase, Any, Any]]:
+) -> Generator[tuple[Phase, Any, Any]]:
     """Yield each step's phase and its degraded and clean crops, uint8 (N, H, W, 3), as arrays or tensors, without end.
 
     workers: processes that draw; 0 draws one batch ahead in a thread, which takes 2% of a step on two cores but would

@@ -4,7 +4,7 @@ Knows nothing of schedules, files or losses.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,16 @@ FEWEST_CHANNELS = 4
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalise momentum, as torch.optim.Muon with Nesterov and "match_rms_adamw" does, but in float32.
+    """Orthogonalise momentum, as torch.optim.Muon with Nesterov and "match_rms_adamw" does; on processors in float32.
 
     torch's computes in bfloat16. A processor without such instructions emulates it: 0.65 s of a step of 2.0, where
-    float32 takes 0.05. The state is the same as of torch's.
+    float32 takes 0.05. The state is the same as of torch's. Matrices of one shape are updated together, because one by
+    one a GPU would wait for the launches.
+
+    found_inf: 1.0 on the device where nothing may move, as for torch's fused optimisers; the host need not know.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(self, matrices: Iterable[nn.Parameter], momentum: float, weight_decay: float) -> None:
         """Take matrices over; momentum and the decoupled weight decay are at least 0 and below 1."""
@@ -34,18 +39,26 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever taken
         """Update each matrix that has a gradient."""
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            shapes: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix)
-                average = state["momentum_buffer"]
-                average.lerp_(matrix.grad, 1 - momentum)
-                update = orthogonal(matrix.grad.lerp(average, momentum))
-                matrix.mul_(1 - rate * group["weight_decay"])
-                matrix.add_(update, alpha=-rate * 0.2 * max(matrix.shape) ** 0.5)
+                if matrix.grad is not None:
+                    shapes.setdefault(matrix.shape, []).append(matrix)
+            for matrices in shapes.values():
+                self._update(matrices, group["lr"], group["momentum"], group["weight_decay"])
+
+    def _update(self, matrices: list[Tensor], rate: float, momentum: float, weight_decay: float) -> None:
+        gradients = torch.stack([matrix.grad for matrix in matrices if matrix.grad is not None])
+        averages = [self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix)) for matrix in matrices]
+        average = torch.stack(averages).lerp(gradients, 1 - momentum)
+        update = gradients.lerp(average, momentum)
+        update = orthogonal(update.bfloat16() if update.is_cuda else update).float()
+        now = torch.stack(matrices)
+        then = now * (1 - rate * weight_decay) - update * (rate * 0.2 * max(now.shape[1:]) ** 0.5)
+        if self.found_inf is not None:
+            stays = self.found_inf.bool()
+            average, then = torch.where(stays, torch.stack(averages), average), torch.where(stays, now, then)
+        torch._foreach_copy_(averages, list(average))
+        torch._foreach_copy_(matrices, list(then))
 
 
 class Optimisers:
@@ -82,50 +95,20 @@ class Optimisers:
 
         finite: a bool on the device; where it is false nothing moves, and the host need not know.
         """
-        adam_rate = rate * self._recipe.adam_rate_ratio
-        for group in self._adam.param_groups:
-            group["lr"] = adam_rate
-        if finite is not None:
-            # The protocol of torch.amp.GradScaler with fused optimisers.
-            self._adam.grad_scale, self._adam.found_inf = None, (~finite).float()  # type: ignore[attr-defined]
-        self._adam.step()
-        if self._muon is None:
-            return
-        if finite is not None:
-            self._step_matrices(rate, finite)
-            return
-        for group in self._muon.param_groups:
+        found_inf = None if finite is None else (~finite).float()
+        self._take(self._adam, rate * self._recipe.adam_rate_ratio, found_inf)
+        if self._muon is not None:
+            for weight, matrix in self._matrices.items():
+                matrix.grad = None if weight.grad is None else _as_matrix(weight.grad, weight)
+            self._take(self._muon, rate, found_inf)
+
+    def _take(self, optimiser: torch.optim.Optimizer, rate: float, found_inf: Tensor | None) -> None:
+        for group in optimiser.param_groups:
             group["lr"] = rate
-        for weight, matrix in self._matrices.items():
-            matrix.grad = None if weight.grad is None else _as_matrix(weight.grad, weight)
-        self._muon.step()
-
-    @torch.no_grad()
-    def _step_matrices(self, rate: float, finite: Tensor) -> None:
-        """Do as Muon.step does, for all matrices of one shape at once: one by one, a GPU would wait for the launches.
-
-        A GPU multiplies in bfloat16, as torch.optim.Muon does.
-        """
-        assert self._muon is not None
-        shapes: dict[torch.Size, list[tuple[nn.Parameter, nn.Parameter]]] = {}
-        for weight, matrix in self._matrices.items():
-            if weight.grad is not None:
-                shapes.setdefault(matrix.shape, []).append((weight, matrix))
-        for shape, pairs in shapes.items():
-            gradients = torch.stack([_as_matrix(weight.grad, weight) for weight, _ in pairs])  # type: ignore[arg-type]
-            matrices = [matrix for _, matrix in pairs]
-            moments = [
-                self._muon.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix)) for matrix in matrices
-            ]
-            before = torch.stack(moments)
-            after = before.lerp(gradients, 1 - self._recipe.momentum)
-            update = gradients.lerp(after, self._recipe.momentum)
-            update = orthogonal(update.bfloat16() if update.is_cuda else update).float()
-            update = update * (rate * 0.2 * max(shape) ** 0.5)
-            torch._foreach_copy_(moments, list(torch.where(finite, after, before)))
-            if self._recipe.weight_decay:
-                torch._foreach_mul_(matrices, 1 - rate * self._recipe.weight_decay * finite.float())
-            torch._foreach_sub_(matrices, list(torch.where(finite, update, 0)))
+        if found_inf is not None:
+            # The protocol of torch.amp.GradScaler with fused optimisers.
+            optimiser.grad_scale, optimiser.found_inf = None, found_inf  # type: ignore[attr-defined]
+        optimiser.step()
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the next steps depend on, as tensors by parameter's name and moment."""
@@ -179,7 +162,7 @@ def _dense(network: nn.Module) -> Iterator[nn.Parameter]:
             and module.groups == 1
             and min(module.in_channels, module.out_channels) >= FEWEST_CHANNELS
         ):
-            yield module.weight
+            yield cast(nn.Parameter, module.weight)
 
 
 def _as_matrix(values: Tensor, weight: nn.Parameter) -> Tensor:
