@@ -29,7 +29,7 @@ from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.enlarged import enlarge, measure_enlarged
 from model.evaluation.metrics import luma, psnr
 from model.inference.restorer import Restorer
-from model.inference.scales import Response
+from model.inference.survey import Response
 
 WIDTHS = (3, 2, 1.5, 1, 0.75, 0.5)
 MIDDLE = 288
@@ -52,7 +52,7 @@ def larger(picture: Picture, factor: float) -> Picture:
 def responses(restorers: dict[str, Restorer], options: argparse.Namespace) -> dict[str, object]:
     """Restore the middle of Rain12 enlarged by each factor, and of clear photos, and take medians of the responses.
 
-    After a change of weights, `model.inference.scales` should know streaks by these.
+    After a change of weights, `model.inference.survey` should know streaks by these.
     """
 
     def respond(picture: Picture) -> Response:

@@ -19,6 +19,7 @@ MODEL = [
     ["model.inference.onednn", "model.inference.onnx_export"],
     ["model.inference.precision"],
     ["model.inference.cuda_graphs"],
+    ["model.inference.merge", "model.inference.survey"],
     ["model.inference.scales"],
     ["model.inference.runner"],
     ["model.inference.restorer", "model"],
@@ -51,7 +52,13 @@ HOMES = {
     "prometheus_client": ["app.telemetry.metrics"],
     "pillow_heif": ["app.imaging.formats.heic"],
     "pillow_jxl": ["app.imaging.formats.jxl"],
-    "PIL": ["app.imaging", "model.data", "model.inference.tiling", "model.inference.scales"],
+    "PIL": [
+        "app.imaging",
+        "model.data",
+        "model.inference.tiling",
+        "model.inference.merge",
+        "model.inference.scales",
+    ],
     "typer": ["app.cli"],
     "rich": ["app.cli"],
     "structlog": [

@@ -10,7 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from app.errors import InvalidParameter, NotAcceptable
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import RestoreOptions
-from model.inference.scales import LARGEST_STRENGTH, SMALLEST
+from model.inference.scales import LARGEST_STRENGTH
+from model.inference.survey import SMALLEST
 
 _QUALITY_VALUE = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "pjpeg": "jpeg", "tif": "tiff", "x-png": "png"}

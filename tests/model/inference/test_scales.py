@@ -5,16 +5,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from model.data.rain import RainLayer, streaks
-from model.inference.scales import (
-    MOST_PASSES,
-    Response,
-    carry_haze,
-    carry_rain,
-    check_scale,
-    most_tiles,
-    most_tiles_within,
-    restoration,
-)
+from model.inference.merge import carry_haze, carry_rain
+from model.inference.scales import MOST_PASSES, check_scale, most_tiles, most_tiles_within, restoration
+from model.inference.survey import Response
 from model.inference.tiling import TilePlan
 
 TILE = 64

@@ -1,0 +1,134 @@
+"""Where a picture's rain is and how wide its streaks are, by what the network does to a few windows of it.
+
+Pure numpy: windows before and after in, a judgement out. Two measured facts tell rain and its size. Rain lies over most
+of a picture, while detail that is mistaken for it fills few places: `Response.amount`. And the removed light is as fine
+as the streaks: `Response.fineness`. `python -m benchmarks.scales --parts responses` measures both for other weights.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.inference.tiling import Pixels
+
+OCTAVES = (1, 2, 4, 8, 16)
+"""By how much a picture is made smaller for a survey."""
+
+SMALLEST = 1 / OCTAVES[-1]
+"""The smallest scale: there, streaks of 50 pixels look like those that the network knows."""
+
+_LEAST_AMOUNT = 0.15
+"""Rain is found from here on. Rain12's lightest has 0.5, and windows of clear photos stay below 0.1."""
+
+_FINENESS = ((0.23, 3.0), (0.37, 2.0), (0.50, 1.5), (0.71, 1.0), (0.85, 0.75), (1.08, 0.5))
+"""Fineness by how many times larger than known the streaks are: medians over Rain12 enlarged by 1 to 4."""
+
+_TOO_LARGE, _TORN = 1.2, 0.05
+"""The network tears streaks that are more times wider than known, and adds light on the way: its squares are 0.08 to
+0.17 of those of the removed light, instead of 0.02 at most. Such rain is judged at the next scale."""
+
+_SMALLEST_STEP, _LARGEST_STEP = 0.72, 1.4
+"""How far from the scale where rain was judged its own may lie: half an octave."""
+
+_BLOCK = 16
+"""Side in pixels of the squares in which light and detail are counted."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Hold what the network did to windows of a picture.
+
+    amount: light removed from typical blocks, in steps of 8 bits, less twice the light added; rain only adds light.
+    fineness: squared slopes of the removed light by its squares; about 0.7 for streaks as wide as known.
+    added: squares of the light added by those of the light removed.
+    """
+
+    amount: float
+    fineness: float
+    added: float
+
+    @property
+    def found(self) -> bool:
+        """Tell whether there is rain."""
+        return self.amount >= _LEAST_AMOUNT
+
+    @property
+    def times_too_large(self) -> float:
+        """Estimate how many times wider than known the streaks are, 0.5 to 3."""
+        fineness, times = zip(*_FINENESS, strict=True)
+        return float(np.interp(self.fineness, fineness, times))
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether the streaks were removed whole."""
+        return self.times_too_large <= _TOO_LARGE and self.added <= _TORN
+
+    @classmethod
+    def measure(cls, before: Pixels, after: Pixels) -> "Response":
+        """Compare windows before and after, uint8 (n, H, W, 3)."""
+        change = before.mean(axis=-1, dtype=np.float32) - after.mean(axis=-1, dtype=np.float32)
+        removed, added = np.maximum(change, 0), np.maximum(-change, 0)
+        energy = float((removed * removed).sum()) or 1.0
+        slopes = sum(float((np.diff(removed, axis=axis) ** 2).sum()) for axis in (1, 2))
+        amount = _typical(removed) - 2 * _typical(added)
+        return cls(amount, slopes / energy, float((added * added).sum()) / energy)
+
+
+def choose(responses: dict[int, Response], least: float, near: float) -> float | None:
+    """Return by how much to make the picture smaller for the finest rain found; None for no rain.
+
+    It is judged at the finest scale where streaks are removed whole. Where they are too large at every scale, detail
+    was taken for them; then it is the finest scale with half the most that was removed at any.
+    least: the smallest answer. near: up to it, the full size is near enough.
+    """
+    found = {at: response for at, response in sorted(responses.items()) if response.found}
+    if not found:
+        return None
+    enough = max(response.amount for response in found.values()) / 2
+    fallback = next(at for at, response in found.items() if response.amount >= enough)
+    at = next((at for at, response in found.items() if response.whole), fallback)
+    step = min(max(found[at].times_too_large, _SMALLEST_STEP), _LARGEST_STEP)
+    reduction = min(max(at * step, least), 1 / SMALLEST)
+    return 1.0 if reduction <= near else reduction
+
+
+def ordinary_windows(image: Pixels, tile: int, count: int) -> Pixels:
+    """Cut windows, (n, tile, tile, 3): of each part of the picture one that is as rich in detail as most of it.
+
+    Rain is there as well as anywhere, and a fence or a page of text, which could be mistaken for it, mostly is not.
+    """
+    height, width = image.shape[:2]
+    parts = math.isqrt(count)
+    edges = [
+        [(length * part // parts, length * (part + 1) // parts) for part in range(parts)] for length in (height, width)
+    ]
+    places = {_ordinary(image, tile, rows, columns) for rows in edges[0] for columns in edges[1]}
+    return np.stack([image[top : top + tile, left : left + tile] for top, left in sorted(places)])
+
+
+def _ordinary(image: Pixels, tile: int, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[int, int]:
+    """Return (top, left) of the window within rows and columns, or around them, with the median of slopes."""
+
+    def starts(first: int, end: int, length: int) -> list[int]:
+        # Eight places along a side are enough to know what is ordinary.
+        last = max(min(end, length) - tile, 0)
+        return sorted({round(place) for place in np.linspace(min(first, last), last, 8)})
+
+    def detail(place: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+        top, left = place
+        green = image[top : top + tile, left : left + tile, 1].astype(np.float32)
+        return _typical(np.abs(np.diff(green, axis=1))[None]), place
+
+    places = [(top, left) for top in starts(*rows, image.shape[0]) for left in starts(*columns, image.shape[1])]
+    return sorted(places, key=detail)[len(places) // 2]
+
+
+def _typical(light: NDArray[np.float32]) -> float:
+    """Return the squared mean root of the blocks' means: their mean if light is spread evenly, far less if not."""
+    count, height, width = light.shape
+    rows, columns = max(height // _BLOCK, 1), max(width // _BLOCK, 1)
+    light = light[:, : height // rows * rows, : width // columns * columns]
+    blocks = light.reshape(count, rows, light.shape[1] // rows, columns, light.shape[2] // columns).mean(axis=(2, 4))
+    return float(np.sqrt(blocks).mean() ** 2)
