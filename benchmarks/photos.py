@@ -15,7 +15,7 @@ from benchmarks.service import serving
 from benchmarks.stages import size
 from model.checkpoints.catalog import shipped
 from model.data.haze import add_haze, sample_haze
-from model.data.picture import Picture, picture_rng, resize, through_jpeg
+from model.data.picture import Picture, picture_rng, resize
 from model.data.rain import Rain, RainLayer, add_rain
 from model.data.scenes import draw_scene
 
@@ -60,7 +60,7 @@ def main() -> None:
         for megapixels in options.megapixels:
             row: dict[str, object] = {"megapixels": megapixels}
             for weather, (task, photo) in photos(megapixels).items():
-                upload = encoded(through_jpeg(photo, 95), "jpeg", quality=95)
+                upload = encoded(photo, "jpeg", quality=95)
                 row[weather] = measure(client, task, upload, options.rounds if megapixels <= 2 else 1)
             rows.append(row)
     report.write(f"photos-{networks.label(options.network)}", options, {"photos": rows})
