@@ -7,7 +7,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlencode
 
@@ -130,10 +129,20 @@ def test_the_autoscaler_s_metric_comes_through_the_adapter_s_rule(server, tmp_pa
             ("default", "dmsr-a"),
             ("default", "dmsr-b"),
         }
+        picture, seen = encoded(drawn(300, 300)), threading.Event()
+
+        def keep_posting():
+            """Keep tiles waiting until both scrapes, which are half a second apart at most, have seen them."""
+            codes = set()
+            while not seen.is_set():
+                codes.add(httpx.post(f"{server.url}/derain", content=picture, timeout=200).status_code)
+            return codes
+
         with ThreadPoolExecutor(4) as callers:
-            post = partial(httpx.post, f"{server.url}/derain", content=encoded(drawn(300, 300)), timeout=200)
-            posting = [callers.submit(post) for _ in range(4)]
-            waiting = await_values(base, f"{query} > 0")
-            assert {future.result().status_code for future in posting} == {200}
-        assert len(waiting) == 2
+            posting = [callers.submit(keep_posting) for _ in range(4)]
+            try:
+                assert await_values(base, f"count({query} > 0) == 2")
+            finally:
+                seen.set()
+            assert [future.result() for future in posting] == [{200}] * 4
         assert values(base, 'count by (job) (up{pod!=""})') == [2]
