@@ -13,13 +13,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 
 from app.codecs import wire
 from app.codecs.worker import PROBE_SECONDS, cpu_seconds
-from app.errors import DeadlineExceeded, DmsrError, Draining, InternalError, UndecodableImage
+from app.errors import DeadlineExceeded, DmsrError, Draining, InternalError, RequestError, UndecodableImage
 from app.imaging.picture import ImageLimits, Picture, Probe
 from app.telemetry.metrics import Metrics
 
@@ -36,6 +36,9 @@ _BOOT = (
     "import json, socket, sys; sys.path[:] = json.loads(sys.argv[2]); from app.codecs.nursery import main; "
     "main(socket.socket(fileno=int(sys.argv[1])))"
 )
+
+T = TypeVar("T")
+Message = dict[str, Any]
 
 _log = structlog.get_logger()
 
@@ -133,8 +136,12 @@ class Codecs:
 
         Raises what that does; DeadlineExceeded, Draining; UndecodableImage too if the work for it knows no bounds.
         """
-        answer = await self._ask({"limits": asdict(limits)}, [upload], False, PROBE_SECONDS, deadline)
-        return wire.read_probe(answer)
+        message = {"limits": asdict(limits)}
+
+        def read(answer: Message) -> Probe:
+            return wire.read_probe(answer, limits)
+
+        return await self._ask(message, [upload], read, False, PROBE_SECONDS, deadline)
 
     async def decode(
         self, upload: int, header: Probe, damaged: Literal["refuse", "accept"], deadline: float
@@ -143,22 +150,33 @@ class Codecs:
         message = {"probe": wire.write_probe(header), "damaged": damaged}
         canvas = wire.Canvas(header)
         try:
-            seconds = cpu_seconds(header.pixels)
-            answer = await self._ask(message, [upload, canvas.file], True, seconds, deadline)
-            return wire.read_picture(answer, canvas, header)
+
+            def read(answer: Message) -> Picture:
+                return wire.read_picture(answer, canvas, header)
+
+            return await self._ask(message, [upload, canvas.file], read, True, cpu_seconds(header.pixels), deadline)
         finally:
             canvas.close()
 
     async def _ask(
-        self, message: dict[str, Any], files: list[int], decodes: bool, cpu_seconds: float, deadline: float
-    ) -> dict[str, Any]:
-        """Have one process answer a message; a process that does not in time is killed, whatever the reason."""
+        self,
+        message: Message,
+        files: list[int],
+        read: Callable[[Message], T],
+        decodes: bool,
+        cpu_seconds: float,
+        deadline: float,
+    ) -> T:
+        """Have one process answer a message; a process that does not in time is killed, whatever the reason.
+
+        read: what is made of the answer; ValueError says that it is unsound, and then the process is killed too.
+        """
         try:
             async with asyncio.timeout(deadline - self._clock()):
                 process = await self._acquire(decodes)
         except TimeoutError:
             raise DeadlineExceeded("The time allowed ran out before the picture was decoded.") from None
-        packet = b""
+        answer: T | RequestError | None = None
         patience = _IDLE_SECONDS + _SLOWEST * cpu_seconds
         try:
             async with asyncio.timeout(min(deadline - self._clock(), patience)):
@@ -166,20 +184,24 @@ class Codecs:
                 with contextlib.suppress(OSError):
                     wire.send(process.channel, message, *files)
                     packet = await asyncio.get_running_loop().sock_recv(process.channel, wire.PACKET_BYTES)
+                    if packet:
+                        said = wire.loads(packet)
+                        answer = wire.read_failure(said) if "failure" in said else read(said)
         except TimeoutError:
             self._kill(process, "deadline" if self._clock() >= deadline else "stuck")
+        except ValueError:
+            self._kill(process, "crashed")
         except asyncio.CancelledError:
             self._kill(process, "cancelled")
             raise
         finally:
-            if not packet:
+            if answer is None:
                 await self._death(process)
             self._release(process, decodes)
-        answer = wire.loads(packet) if packet else None
         if answer is None:
             raise self._failure(process)
-        if "failure" in answer:
-            raise wire.read_failure(answer)
+        if isinstance(answer, RequestError):
+            raise answer
         return answer
 
     def _failure(self, process: _Process) -> DmsrError:
@@ -193,11 +215,13 @@ class Codecs:
                 return DeadlineExceeded("Decoding the picture came to no end.")
             case "work":
                 return UndecodableImage("Decoding takes far more work than there is in a picture of its size.")
+            case "crashed":
+                return _broken_down()
         code = process.dead.result()
         _log.warning("codec process ended", exit_code=code)
         if code is None or code == -signal.SIGKILL:  # the nursery is lost, or the machine's memory has run out
             return InternalError("The picture could not be decoded.")
-        return UndecodableImage("The decoder broke down at the picture.")
+        return _broken_down()
 
     async def _acquire(self, decodes: bool) -> _Process:
         if self._drained:
@@ -322,3 +346,7 @@ class Codecs:
 
 def _draining() -> Draining:
     return Draining("The service stopped before the picture was decoded.")
+
+
+def _broken_down() -> UndecodableImage:
+    return UndecodableImage("The decoder broke down at the picture.")

@@ -1,31 +1,51 @@
 """What the service and a codec process tell each other: small messages over a socket, pixels in shared memory.
 
 A message is one packet: an object in JSON, and with it the descriptors of memory files. Nothing in it can run code, and
-the service believes no size that it did not compute itself.
+the service believes no size that it did not compute itself. A picture may have taken over the process that wrote a
+message, so what `read_*` return is sound whatever came, and whatever is not sound they refuse with ValueError.
 """
 
 import json
+import math
 import mmap
 import os
 import socket
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from fcntl import F_ADD_SEALS, fcntl
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from app.errors import DmsrError, InternalError, RequestError, causes
+from app.errors import (
+    AnimatedImage,
+    DmsrError,
+    ImageTooLarge,
+    NotAnImage,
+    RequestError,
+    UndecodableImage,
+    UnsupportedImage,
+)
 from app.imaging.decode import MAX_ICC_BYTES
-from app.imaging.picture import Picture, Probe
+from app.imaging.formats import READERS
+from app.imaging.formats.png import COLOUR_CHUNKS
+from app.imaging.picture import ImageLimits, Picture, Probe
 
 # The largest thing in a message is a header's EXIF, of 56 kB at most before base64.
 PACKET_BYTES = 1 << 17
 
 _ALIGNMENT = 64
+# What a picture can be to blame for.
+_REFUSALS: dict[str, type[RequestError]] = {
+    kind.slug: kind for kind in (NotAnImage, ImageTooLarge, AnimatedImage, UnsupportedImage, UndecodableImage)
+}
+_NUMBERS = ("limit", "observed")
+_MODES = ("grey", "rgb", "palette", "cmyk")
+# A JPEG's segment has room for so much EXIF; a sentence for people is shorter, and more than a few nobody reads.
+_MOST_EXIF_BYTES, _MOST_CHARACTERS, _MOST_WARNINGS, _MOST_CHUNK_BYTES, _LARGEST_DPI = 65_000, 500, 8, 32, 65_535
 # Linux's F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE. Reading memory that the other side has cut off
 # would end the service.
 _FIXED, _READ_ONLY = 0x1 | 0x2 | 0x4, 0x8
@@ -43,10 +63,11 @@ def send(channel: socket.socket, message: Mapping[str, Any], *files: int) -> Non
 
 def loads(packet: bytes) -> dict[str, Any]:
     """Read a message; raise ValueError if it is none."""
-    message = json.loads(packet)
-    if not isinstance(message, dict):
-        raise ValueError("a message is an object")
-    return message
+    with _sound():
+        message = json.loads(packet)
+        if not isinstance(message, dict):
+            raise ValueError("a message is an object")
+        return message
 
 
 def memory_of(content: bytes) -> int:
@@ -92,7 +113,7 @@ class Canvas:
     def array(self, name: str, shape: tuple[int, ...], kind: DTypeLike = np.uint8) -> np.ndarray:
         """Return the array of a name, without copying it; raise ValueError if the header leaves no room for it."""
         start, room = self._rooms[name]
-        count = prod(shape)
+        count = math.prod(shape)
         if not 0 < count * np.dtype(kind).itemsize <= room:
             raise ValueError(f"no room for {name} of {shape}")
         return np.frombuffer(self._memory, kind, count, start).reshape(shape)
@@ -103,9 +124,20 @@ def write_probe(probe: Probe) -> dict[str, Any]:
     return {**asdict(probe), "exif": b64encode(probe.exif).decode()}
 
 
-def read_probe(message: Mapping[str, Any]) -> Probe:
-    """Take a header out of a message."""
-    return Probe(**{**message, "exif": b64decode(message["exif"])})
+def read_probe(message: Mapping[str, Any], limits: ImageLimits | None = None) -> Probe:
+    """Take a header out of a message; raise ValueError for one that no picture within the limits has."""
+    with _sound():
+        probe = Probe(**{**message, "exif": b64decode(message["exif"], validate=True)})
+        if any(type(getattr(probe, field.name)) is not field.type for field in fields(Probe)):
+            raise ValueError("a field of a header has another type")
+        if probe.format not in READERS or probe.mode not in _MODES or len(probe.exif) > _MOST_EXIF_BYTES:
+            raise ValueError("no header")
+        counts = (probe.width, probe.height, probe.frames, probe.bits, probe.orientation)
+        if min(counts) < 1 or probe.bits > 16 or probe.orientation > 8:
+            raise ValueError("no picture")
+        if limits and (probe.pixels > limits.max_pixels or max(probe.width, probe.height) > limits.max_side):
+            raise ValueError("larger than it was told to take")
+        return probe
 
 
 def write_picture(picture: Picture, canvas: Canvas) -> dict[str, Any]:
@@ -124,20 +156,23 @@ def write_picture(picture: Picture, canvas: Canvas) -> dict[str, Any]:
 
 
 def read_picture(message: Mapping[str, Any], canvas: Canvas, probe: Probe) -> Picture:
-    """Take a picture out of a message and the canvas; raise ValueError or TypeError if it is not that of the header."""
-    size = (probe.height, probe.width)
-    channels, icc = int(message["channels"]), int(message["icc"])
-    return Picture(
-        canvas.array("rgb", (*size, 3)),
-        bool(message["grey"]),
-        canvas.array("alpha", size, np.uint16 if channels else np.uint8) if message["alpha"] else None,
-        canvas.array("deep", (*size, channels), np.uint16) if channels else None,
-        canvas.array("icc", (icc,)).tobytes() if icc else None,
-        probe.exif,
-        (float(message["dpi"][0]), float(message["dpi"][1])) if message["dpi"] else None,
-        tuple((kind.encode("latin-1"), b64decode(content)) for kind, content in message["png_colour"]),
-        tuple(map(str, message["warnings"])),
-    )
+    """Take a picture out of a message and the canvas; raise ValueError if it is not that of the header."""
+    with _sound():
+        size = (probe.height, probe.width)
+        channels, icc, dpi = int(message["channels"]), int(message["icc"]), message["dpi"]
+        if channels not in ((0,) if probe.bits <= 8 else (1, 3)) or (message["alpha"] and not probe.alpha):
+            raise ValueError("other samples than the header has")
+        return Picture(
+            canvas.array("rgb", (*size, 3)),
+            bool(message["grey"]),
+            canvas.array("alpha", size, np.uint16 if channels else np.uint8) if message["alpha"] else None,
+            canvas.array("deep", (*size, channels), np.uint16) if channels else None,
+            canvas.array("icc", (icc,)).tobytes() if icc else None,
+            probe.exif,
+            (_resolution(dpi[0]), _resolution(dpi[1])) if dpi else None,
+            tuple(_colour_chunk(*chunk) for chunk in message["png_colour"]),
+            tuple(_sentence(warning) for warning in message["warnings"][:_MOST_WARNINGS]),
+        )
 
 
 def write_failure(failure: DmsrError) -> dict[str, Any]:
@@ -145,8 +180,39 @@ def write_failure(failure: DmsrError) -> dict[str, Any]:
     return {"failure": failure.slug, "detail": failure.detail, "extra": failure.extra}
 
 
-def read_failure(message: Mapping[str, Any]) -> DmsrError:
-    """Take a failure out of a message: one that a picture can be to blame for, or a fault of ours."""
-    kinds = {kind.slug: kind for kind in causes(RequestError)}
-    kind = kinds.get(message["failure"])
-    return kind(message["detail"], **message["extra"]) if kind else InternalError("The picture could not be decoded.")
+def read_failure(message: Mapping[str, Any]) -> RequestError:
+    """Take a failure out of a message: one that a picture can be to blame for."""
+    with _sound():
+        numbers = {name: message["extra"][name] for name in _NUMBERS if name in message["extra"]}
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers.values()):
+            raise ValueError("not a number")
+        return _REFUSALS[message["failure"]](_sentence(message["detail"]), **numbers)
+
+
+def _resolution(number: Any) -> float:
+    if not 0 < number <= _LARGEST_DPI:
+        raise ValueError("no resolution")
+    return float(number)
+
+
+def _colour_chunk(kind: str, content: str) -> tuple[bytes, bytes]:
+    chunk = kind.encode("latin-1"), b64decode(content, validate=True)
+    if chunk[0] not in COLOUR_CHUNKS or len(chunk[1]) > _MOST_CHUNK_BYTES:
+        raise ValueError("no chunk that tells of colours")
+    return chunk
+
+
+def _sentence(words: str) -> str:
+    """Return what may stand in a header and in the log: a line of a bounded length, in Latin-1."""
+    if not words.isprintable() or len(words.encode("latin-1")) > _MOST_CHARACTERS:
+        raise ValueError("no sentence")
+    return words
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    """Turn whatever reading a message raises into ValueError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as fault:
+        raise ValueError(f"an unsound message: {fault}") from fault

@@ -1,6 +1,7 @@
 """Codec processes: the same pixels as without them, and nobody waits for one that does not answer."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.codecs import wire
 from app.codecs.pool import STUCK_SECONDS, Codecs
 from app.codecs.wire import Canvas
 from app.errors import DeadlineExceeded, Draining, ImageTooLarge, NotAnImage, UndecodableImage
@@ -264,3 +266,89 @@ def test_a_canvas_has_no_room_for_more_than_the_header_promised():
             os.ftruncate(canvas.file, 10)
     finally:
         canvas.close()
+
+
+PROBE = {"format": "png", "width": 30, "height": 20, "mode": "rgb", "bits": 8, "alpha": False, "frames": 1}
+PROBE |= {"orientation": 1, "exif": ""}
+DECODED = {"grey": False, "channels": 0, "alpha": False, "icc": 0, "dpi": None, "png_colour": [], "warnings": []}
+FAILURE = {"failure": "undecodable-image", "detail": "It is damaged.", "extra": {"limit": 1}}
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (PROBE, None),
+        (DECODED, None),
+        (FAILURE, UndecodableImage),
+        ("no JSON", ValueError),
+        ("[" * 60_000, ValueError),
+        ("[1]", ValueError),
+        ("{}", ValueError),
+        (PROBE | {"width": "30"}, ValueError),
+        (PROBE | {"width": -30, "height": -20}, ValueError),
+        (PROBE | {"width": 10**9}, ValueError),
+        (PROBE | {"orientation": 9}, ValueError),
+        (PROBE | {"exif": "A" * 100_000}, ValueError),
+        (PROBE | {"more": 1}, ValueError),
+        (DECODED | {"channels": 3}, ValueError),
+        (DECODED | {"alpha": True}, ValueError),
+        (DECODED | {"icc": 1 << 40}, ValueError),
+        (DECODED | {"dpi": [72, float("nan")]}, ValueError),
+        (DECODED | {"warnings": ["a\r\nSet-Cookie: b"]}, ValueError),
+        (DECODED | {"warnings": ["a" * 501]}, ValueError),
+        (DECODED | {"png_colour": [["IDAT", "AAAA"]]}, ValueError),
+        (FAILURE | {"failure": "unauthorized"}, ValueError),
+        (FAILURE | {"failure": []}, ValueError),
+        (FAILURE | {"extra": {"limit": "<b>"}}, ValueError),
+        (FAILURE | {"detail": "a" * 501}, ValueError),
+    ],
+)
+def test_what_a_process_says_is_sound_or_refused(said, answer):
+    """It may have been taken over by a picture: no size, no header of an answer and no status is its to choose."""
+
+    def read(packet):
+        message = wire.loads(packet)
+        if "failure" in message:
+            return wire.read_failure(message)
+        if "width" in message:
+            return wire.read_probe(message, ImageLimits())
+        return wire.read_picture(message, canvas, Probe("png", 30, 20, "rgb", 8, False, 1, 1, b""))
+
+    canvas = Canvas(Probe("png", 30, 20, "rgb", 8, False, 1, 1, b""))
+    packet = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+    try:
+        if answer is ValueError:
+            with pytest.raises(ValueError, match="unsound"):
+                read(packet)
+        else:
+            assert isinstance(read(packet), answer or object)
+    finally:
+        canvas.close()
+
+
+def test_only_the_numbers_of_a_failure_are_believed():
+    failure = wire.read_failure(FAILURE | {"extra": {"limit": 1, "type": "/elsewhere", "allow": "a\r\nb"}})
+    assert failure.extra == {"limit": 1}
+
+
+def test_a_process_that_says_what_is_unsound_is_killed_and_replaced(monkeypatch):
+    async def run():
+        async with codecs() as pool:
+            header = await probed(pool)
+            monkeypatch.setattr(wire, "read_picture", refuse)
+            async with pool.hold(PICTURE) as upload:
+                with pytest.raises(UndecodableImage, match="broke down"):
+                    await pool.decode(upload, header, "refuse", time.monotonic() + FAR)
+            assert deaths(pool) == {"crashed": 1}
+            monkeypatch.undo()
+            await until(lambda: pool.alive == 2)
+            assert (await decoded(pool, PICTURE)).width == 30
+
+    def refuse(*_):
+        raise ValueError("unsound")
+
+    async def probed(pool):
+        async with pool.hold(PICTURE) as upload:
+            return await pool.probe(upload, ImageLimits(), time.monotonic() + FAR)
+
+    asyncio.run(run())
