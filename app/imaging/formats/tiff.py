@@ -65,6 +65,8 @@ def read(data: bytes) -> Header:
         raise UnsupportedImage("The TIFF has JPEG compression of samples other than colours. Save it with LZW.")
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
     sides = page.value(Tag.TILE_WIDTH, 1), page.value(Tag.TILE_HEIGHT, 1)
+    if min(width, height, *sides) < 1:
+        raise UndecodableImage(f"The TIFF says {width} × {height} pixels, in tiles of {sides[0]} × {sides[1]}.")
     if sides[0] > max(MAX_TILE_SIDE, width) or sides[1] > max(MAX_TILE_SIDE, height):
         raise UndecodableImage("The TIFF's tiles are far larger than the picture.", limit=MAX_TILE_SIDE)
     _check_parts(page, width, height, found, compression, len(data))

@@ -202,6 +202,13 @@ def test_a_header_without_end_is_given_up_quickly(data):
     assert perf_counter() - start < 1
 
 
+@pytest.mark.parametrize("fields", [{"width": 0}, {"height": 0}, {"tile_width": 0}, {"tile_height": 0}])
+def test_a_tiff_without_a_side_is_refused_by_its_header(fields):
+    """Not by a division by zero."""
+    with pytest.raises(UndecodableImage, match="The TIFF says"):
+        probe(tiff(**fields), LIMITS)
+
+
 def test_a_wrong_orientation_is_none():
     for orientation in (0, 9, 65_535):
         seen = probe(save(draw("RGB"), "jpeg", exif=camera_exif(orientation)), LIMITS)
