@@ -17,6 +17,7 @@
     │   ├── UndecodableImage        422  undecodable-image
     │   ├── AnimatedImage           422  animated-image
     │   ├── UnsupportedImage        422  unsupported-image
+    │   ├── TooManyWrongKeys        429  too-many-wrong-keys carries Retry-After
     │   └── Overloaded              429  overloaded          carries Retry-After
     └── ServiceError                the caller can only come back later (5xx)
         ├── RestorationFailed       500  restoration-failed  the network or the device, not the picture
@@ -162,14 +163,23 @@ class UnsupportedImage(RequestError):
     status, slug, title, category = 422, "unsupported-image", "This kind of picture is not supported", "image"
 
 
+class TooManyWrongKeys(RequestError):
+    """Wrong keys have come from the caller's address so often that no further one is looked at for a while."""
+
+    status, slug, title, category = 429, "too-many-wrong-keys", "Too many wrong API keys", "unauthorized"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+
+
 class Overloaded(RequestError):
-    """The queue is full, or the deadline cannot be met.
+    """The queue is full, the deadline cannot be met, or the caller has as many pictures in flight as one may have.
 
     reason: which limit stood in the way, one of `reasons`.
     """
 
     status, slug, title, category = 429, "overloaded", "The queue is full", "overloaded"
-    reasons: ClassVar[tuple[str, ...]] = ("tiles", "pixels", "deadline")
+    reasons: ClassVar[tuple[str, ...]] = ("tiles", "pixels", "deadline", "caller")
 
     def __init__(self, detail: str, *, retry_after_seconds: int, reason: str = "tiles", **extra: Any) -> None:
         super().__init__(detail, retry_after_seconds=retry_after_seconds, **extra)

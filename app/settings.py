@@ -82,6 +82,9 @@ class QueueSettings(_Group):
     decoded_pixels: int = Field(400_000_000, ge=1, description="pixels of all pictures admitted at once")
     deadline_seconds: Seconds = Field(600, description="time a request is given unless X-Request-Timeout asks for less")
     max_deadline_seconds: Seconds = Field(3600, description="largest X-Request-Timeout")
+    caller_requests: int = Field(
+        0, ge=0, description="pictures of one key, or without keys of one address, in flight; 0: any number"
+    )
 
 
 class ServerSettings(_Group):
@@ -108,6 +111,9 @@ class AuthSettings(_Group):
         None, description="file of API keys, one sha256 in hex a line; default: nobody needs a key"
     )
     metrics: bool = Field(False, description="whether `/metrics` needs a key too, where there are keys")
+    wrong_keys: int = Field(
+        30, ge=0, description="wrong keys that may come from one address within a minute; 0: any number"
+    )
 
 
 class CorsSettings(_Group):

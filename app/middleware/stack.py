@@ -7,8 +7,9 @@ from app.api import page, reference
 from app.api.health import METRICS_PATH, OPEN_PATHS
 from app.api.problems import Problems
 from app.middleware.answer_limit import AnswerLimit
-from app.middleware.api_keys import ApiKeys, KeysFile
+from app.middleware.api_keys import ApiKeys, KeysFile, WrongKeys
 from app.middleware.body_limit import BodyLimit
+from app.middleware.caller_limit import CallerLimit
 from app.middleware.own_callers import OwnCallers, allowed_hosts
 from app.middleware.request_log import RequestLog
 from app.middleware.request_target import RequestTarget
@@ -31,6 +32,8 @@ _READ = (
 def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     """Put the middlewares around the routes, from the inside out. Raises KeysError for the keys file."""
     origins = [origin.strip() for origin in settings.cors.origins.split(",") if origin.strip()]
+    if settings.queue.caller_requests:
+        app.add_middleware(CallerLimit, requests=settings.queue.caller_requests)
     if settings.auth.keys_file:
         open_paths = (
             OPEN_PATHS
@@ -38,7 +41,9 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
             | reference.open_paths()
             | (set() if settings.auth.metrics else {METRICS_PATH})
         )
-        app.add_middleware(ApiKeys, keys=KeysFile(settings.auth.keys_file), open_paths=open_paths)
+        wrong_keys = WrongKeys(settings.auth.wrong_keys)
+        keys = KeysFile(settings.auth.keys_file)
+        app.add_middleware(ApiKeys, keys=keys, wrong_keys=wrong_keys, open_paths=open_paths)
     app.add_middleware(OwnCallers, hosts=allowed_hosts(settings.server.host, settings.server.hosts), origins=origins)
     app.add_middleware(Problems)
     # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.

@@ -4,6 +4,7 @@ import signal
 import struct
 import threading
 import zlib
+from hashlib import sha256
 from io import BytesIO
 
 import httpx
@@ -90,7 +91,8 @@ TABLE = [
     (504, "deadline-exceeded", "/derain", PHOTO, {"x-request-timeout": "1e-9"}),
 ]
 # Those that need more than one request: the tests below this table.
-STAGED = {"body-timeout", "overloaded", "buffers-full", "task-unavailable", "warming", "draining"}
+STAGED = {"body-timeout", "too-many-wrong-keys", "overloaded", "buffers-full", "task-unavailable"}
+STAGED |= {"warming", "draining"}
 # Those no request can bring about; tests/app/api/test_problems.py and tests/app/batching/test_engine.py do.
 OUT_OF_REACH = {"internal-error", "device-lost"}
 
@@ -178,6 +180,37 @@ def test_a_full_queue_is_429_and_says_when(strict):
     assert [answer.status_code for answer in answers] == [200, 200]
     assert progress.json()["tiles_total"] == 72
     assert strict.get("/progress/first").status_code == 404
+
+
+def test_callers_who_guess_keys_or_take_too_much_are_429(slow_weights, tmp_path):
+    """The address comes from the proxy, which is this machine's."""
+    (tmp_path / "keys").write_text(f"{sha256(KEY.encode()).hexdigest()}\n")
+    environment = {
+        "DMSR_WEIGHTS_DERAIN": str(slow_weights),
+        "DMSR_WEIGHTS_DEHAZE": "off",
+        "DMSR_AUTH_KEYS_FILE": str(tmp_path / "keys"),
+        "DMSR_AUTH_WRONG_KEYS": "2",
+        "DMSR_QUEUE_CALLER_REQUESTS": "1",
+    }
+    with run_server(tmp_path, environment) as server:
+        with httpx.Client(base_url=server.url, headers={"x-forwarded-for": "192.0.2.1"}) as client:
+            for _ in range(2):
+                check_problem(client.get("/models", headers={"x-api-key": "guess"}), 401, "unauthorized")
+            locked = client.get("/models", headers={"x-api-key": KEY})
+            assert 1 <= check_problem(locked, 429, "too-many-wrong-keys")["retry_after_seconds"] <= 60
+            assert locked.headers["retry-after"]
+            assert client.get("/livez").status_code == 200
+        with (
+            httpx.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=60) as client,
+            connection(server.url) as sock,
+        ):
+            sock.sendall(head("/derain", f"X-API-Key: {KEY}", f"Content-Length: {len(PHOTO)}"))
+            while (second := client.post("/derain", content=PHOTO)).is_success:
+                pass  # the head has not arrived yet
+            assert check_problem(second, 429, "overloaded")["limit"] == 1
+            assert client.get("/metrics").text.count('dmsr_refusals_total{reason="caller",task="derain"} 1.0') == 1
+            sock.sendall(PHOTO)
+            assert sock.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_no_weights_is_503(client):

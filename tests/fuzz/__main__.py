@@ -2,7 +2,7 @@
 
     python -m tests.fuzz --seconds 3600
     python -m tests.fuzz --targets png tiff --seconds 600 --corpus /tmp/corpus
-    python -m tests.fuzz --replay /tmp/corpus/found/png-crash-…
+    python -m tests.fuzz --replay /tmp/corpus/found/png-0123456789abcdef
 
 Needs atheris (`pip install -e '.[fuzz]'`). Inputs that break a promise are in CORPUS/found, named after their target,
 and what the fuzzer said is in CORPUS/TARGET.log. Prints for each turn its executions, CPU seconds, and findings.
@@ -64,13 +64,17 @@ def fuzz(name: str, runs: int, seconds: int, corpus: Path) -> None:
         f"-max_total_time={seconds}",
         f"-max_len={_LONGEST_BYTES}",
         f"-artifact_prefix={corpus / 'found' / name}-",
-        "-timeout=60",
+        "-timeout=600",  # of the clock on the wall, which a busy machine passes with little done
         "-rss_limit_mb=1024",
         "-print_final_stats=1",
     ]
 
     def feed(data: bytes) -> None:
-        hold(TARGETS[name], data)
+        try:
+            hold(TARGETS[name], data)
+        except BaseException:
+            (corpus / "found" / f"{name}-{sha256(data).hexdigest()[:16]}").write_bytes(data)
+            raise
 
     atheris.Setup(arguments, feed)
     atheris.Fuzz()

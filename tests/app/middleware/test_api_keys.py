@@ -1,11 +1,12 @@
 import asyncio
+from contextlib import suppress
 from hashlib import sha256
 
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import Unauthorized
-from app.middleware.api_keys import ApiKeys, KeysError, KeysFile, read_keys
+from app.errors import TooManyWrongKeys, Unauthorized
+from app.middleware.api_keys import ApiKeys, KeysError, KeysFile, WrongKeys, read_keys
 
 ONE, OTHER = sha256(b"one").hexdigest(), sha256(b"other").hexdigest()
 
@@ -59,7 +60,7 @@ def test_only_a_key_or_an_open_path_lets_in(tmp_path, path, headers, allowed):
         passed.append(scope["path"])
 
     (tmp_path / "keys").write_text(f"{ONE}\n{OTHER}\n")
-    keys = ApiKeys(app, KeysFile(tmp_path / "keys"), frozenset(["/livez"]))
+    keys = ApiKeys(app, KeysFile(tmp_path / "keys"), WrongKeys(0), frozenset(["/livez"]))
     call = keys({"type": "http", "path": path, "headers": headers}, None, None)
     if allowed:
         asyncio.run(call)
@@ -98,3 +99,75 @@ def test_a_file_that_everyone_can_write_is_warned_of(tmp_path, mode, warned):
     with capture_logs() as lines:
         KeysFile(path)
     assert [line["log_level"] for line in lines] == ["warning"] * warned
+
+
+class Door:
+    """A door with the keys "one" and "other", three wrong keys a minute, and a clock set by hand."""
+
+    def __init__(self, tmp_path):
+        (tmp_path / "keys").write_text(f"{ONE}\n{OTHER}\n")
+        self.now = 0.0
+        self.tries = WrongKeys(3, lambda: self.now)
+        self.keys = ApiKeys(self.let_in, KeysFile(tmp_path / "keys"), self.tries, frozenset(["/livez"]))
+
+    async def let_in(self, scope, receive, send):
+        pass
+
+    def answer(self, key, address="192.0.2.1", path="/derain"):
+        """Return the status that a key gets, and after how many seconds to come back."""
+        headers = [(b"x-api-key", key.encode())] if key else []
+        scope = {"type": "http", "path": path, "headers": headers, "client": (address, 1)}
+        try:
+            asyncio.run(self.keys(scope, None, None))
+        except (Unauthorized, TooManyWrongKeys) as failure:
+            return failure.status, failure.retry_after_seconds
+        return 200, None
+
+
+def test_after_too_many_wrong_keys_none_is_looked_at_for_a_minute(tmp_path):
+    door = Door(tmp_path)
+    assert [door.answer(f"guess {number}")[0] for number in range(3)] == [401] * 3
+    door.now = 10.5
+    assert door.answer("guess") == (429, 50)
+    assert door.answer("one") == (429, 50), "it could be a guess that is right"
+    assert door.answer("one", address="192.0.2.2") == (200, None)
+    assert door.answer("", address="192.0.2.1") == (401, None), "that is no guess"
+    assert door.answer("guess", path="/livez") == (200, None)
+    door.now = 60
+    assert door.answer("one") == (200, None)
+
+
+def test_keys_that_were_right_before_stay_right_behind_a_shared_address(tmp_path):
+    door = Door(tmp_path)
+    door.answer("one")
+    assert [door.answer("guess")[0] for _ in range(4)] == [401, 401, 401, 429]
+    assert door.answer("one") == (200, None)
+    assert door.answer("other")[0] == 429
+    (tmp_path / "keys").write_text(f"{OTHER}\n")
+    door.keys.keys = KeysFile(tmp_path / "keys")
+    assert door.answer("one")[0] == 429, "it is right no more"
+
+
+def test_wrong_keys_that_come_slowly_are_only_wrong(tmp_path):
+    door = Door(tmp_path)
+    for minute in range(5):
+        door.now = 61 * minute
+        assert [door.answer("guess")[0] for _ in range(2)] == [401] * 2
+
+
+def test_the_limit_can_be_taken_away(tmp_path):
+    door = Door(tmp_path)
+    door.keys.wrong_keys = WrongKeys(0)
+    assert [door.answer("guess")[0] for _ in range(100)] == [401] * 100
+
+
+def test_so_many_addresses_are_remembered_and_no_more():
+    tries = WrongKeys(2, lambda: 0.0)
+    for number in range(10_000):
+        for _ in range(2):
+            tries.note(f"10.0.{number // 256}.{number % 256}", b"", right=False)
+        with suppress(TooManyWrongKeys):
+            tries.note("192.0.2.1", b"", right=False)  # is heard of again and again
+    assert len(tries._tries) == 4096
+    with pytest.raises(TooManyWrongKeys):
+        tries.note("192.0.2.1", b"", right=False)
