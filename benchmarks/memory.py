@@ -1,7 +1,9 @@
 """Memory over idle by size of picture: bytes a pixel, and what every picture costs beside.
 
-The peak is the kernel's own, so nothing between two samples is missed; Linux only. The network takes as much for one
-tile as for a thousand, so a small one serves as well.
+Counted are the service and its decoders' processes, which share the pixels: looked at every few milliseconds. The
+service's own peak is the kernel's beside, so that of it nothing between two looks is missed; the larger of the two is
+what a picture takes. Linux only. The network takes as much for one tile as for a thousand, so a small one serves as
+well.
 """
 
 import gc
@@ -12,6 +14,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.pictures import drawn, encoded
+from benchmarks.process_tree import Watch, held_bytes
 from benchmarks.service import serving
 from benchmarks.stages import MEGAPIXELS, size
 
@@ -33,15 +36,24 @@ def measure(url: str, pid: int, sizes: list[tuple[int, int]], format: str, scale
     with httpx.Client(base_url=url, timeout=3600) as client:
         for _ in range(3):  # what the first pictures leave behind belongs to an idle service
             client.post("/derain?scale=1", content=encoded(drawn(256, 256), format)).raise_for_status()
-        idle = status_bytes(pid, "VmRSS")
+        idle, service_idle = held_bytes(pid), status_bytes(pid, "VmRSS")
         for height, width in sizes:
             picture = encoded(drawn(height, width), format)
             reset_peak(pid)
-            client.post("/derain", params={"scale": scale}, content=picture).raise_for_status()
-            over = status_bytes(pid, "VmHWM") - idle
-            rows.append({"pixels": height * width, "upload_bytes": len(picture), "over_idle_bytes": over})
+            with Watch(lambda: held_bytes(pid)) as watch:
+                client.post("/derain", params={"scale": scale}, content=picture).raise_for_status()
+            alone, together = status_bytes(pid, "VmHWM") - service_idle, watch.peak - idle
+            rows.append(
+                {
+                    "pixels": height * width,
+                    "upload_bytes": len(picture),
+                    "over_idle_bytes": max(alone, together),
+                    "service_over_idle_bytes": alone,
+                    "looks": watch.looks,
+                }
+            )
             gc.collect()  # of this process, which shares the machine's memory
-        left = status_bytes(pid, "VmRSS") - idle
+        left = held_bytes(pid) - idle
     slope, constant = np.polyfit([row["pixels"] for row in rows], [row["over_idle_bytes"] for row in rows], 1)
     return {
         "idle_bytes": idle,
