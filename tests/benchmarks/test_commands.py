@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+HOSTILE = ["--seconds", "1", "--rounds", "1", "--attackers", "1", "--hang-ups", "1", "--readers", "20"]
 QUICK = {
     "photos": ["--network", "w4d1", "--megapixels", "0.1", "--rounds", "1"],
     "tiles": ["--network", "w4d1", "--batches", "1", "2", "--rounds", "1", "--profile"],
@@ -19,7 +20,7 @@ QUICK = {
     "batching": ["--network", "w4d1", "--rounds", "1", "--largest", "70000"],
     "flood": ["--network", "w4d1", "--count", "2", "--huge", "600", "900"],
     "optimisers": ["--steps", "2", "--seeds", "1"],
-    "hostile": ["--network", "w4d1", "--seconds", "1", "--attackers", "1"],
+    "hostile": ["--network", "w4d1", *HOSTILE, "--pictures", "3"],
     "overload": ["--network", "w4d1", "--queue", "60", "--seconds", "3"],
 }
 
