@@ -74,6 +74,8 @@ def read_fields(blob: bytes, order: str, offset: int, big: bool = False) -> tupl
     fields: dict[int, Field] = {}
     head, entry, inline, sizes = ("Q", "HHQQ", 8, _BIG_TYPE_BYTES) if big else ("H", "HHII", 4, _TYPE_BYTES)
     head_bytes, entry_bytes = struct.calcsize("=" + head), struct.calcsize("=" + entry)
+    if offset > len(blob):  # which may not be a number that an index can be
+        raise struct.error("a directory behind the end")
     (count,) = struct.unpack_from(order + head, blob, offset)
     if count > MAX_FIELDS:
         raise struct.error(f"a directory of {count} fields")

@@ -168,3 +168,13 @@ def test_whatever_survives_cleaning_can_be_written_everywhere():
 
 def _probed(data: bytes):
     return data, probe(data, ImageLimits())
+
+
+@pytest.mark.parametrize("offset", [1 << 20, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_directory_behind_any_end_is_none(offset):
+    """Past 2^63 the offset is no index, and that was no error that anyone expected."""
+    exif = b"II+\0" + struct.pack("<HHQ", 8, 0, offset)
+    assert (read_orientation(exif), clean_exif(exif, 4, 3)) == (1, b"")
+    pointing = b"II+\0" + struct.pack("<HHQ", 8, 0, 16) + struct.pack("<QHHQQQ", 1, 0x8769, 16, 1, offset, 0)
+    assert clean_exif(pointing, 4, 3) == b""
+    assert probe(save(draw("RGB"), "jpeg", exif=b"Exif\0\0" + exif), ImageLimits()).orientation == 1
