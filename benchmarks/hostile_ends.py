@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,10 +63,17 @@ async def deadlines(client: httpx.AsyncClient, pid: int, uploads: Mapping[str, U
 
 
 async def _timed(client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]) -> dict[str, float]:
-    start = time.perf_counter()
-    timeout = {"X-Request-Timeout": str(DEADLINE_SECONDS)}
-    answer = await client.post("/derain?scale=1", content=body, headers={**headers, **timeout})
-    return {"status": answer.status_code, "seconds": round(time.perf_counter() - start, 3)}
+    """Count from the moment when all of the body is on its way, as the deadline does."""
+    sent = 0.0
+
+    async def content() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield body
+        sent = time.perf_counter()
+
+    more = {"X-Request-Timeout": str(DEADLINE_SECONDS), "Content-Length": str(len(body))}
+    answer = await client.post("/derain?scale=1", content=content(), headers={**headers, **more})
+    return {"status": answer.status_code, "seconds": round(time.perf_counter() - sent, 3)}
 
 
 async def hang_ups(url: str, pid: int, count: int) -> dict[str, object]:

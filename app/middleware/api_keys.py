@@ -117,7 +117,8 @@ class WrongKeys:
         if not self._limit:
             return
         now = self._clock()
-        tries = self._tries[address] = self._tries.pop(address, None) or _Tries(now)  # at the end of the line
+        tries = self._tries.pop(address) if address in self._tries else _Tries(now)
+        self._tries[address] = tries  # at the end of the line
         if len(self._tries) > _MOST_ADDRESSES:
             del self._tries[next(iter(self._tries))]
         if now - tries.since >= _LOCKED_SECONDS:
