@@ -64,7 +64,7 @@ async def deadlines(client: httpx.AsyncClient, pid: int, uploads: Mapping[str, U
 
 async def _timed(client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str]) -> dict[str, float]:
     """Count from the moment when all of the body is on its way, as the deadline does."""
-    sent = 0.0
+    sent = time.perf_counter()
 
     async def content() -> AsyncIterator[bytes]:
         nonlocal sent
