@@ -72,6 +72,34 @@ def test_the_missing_part_of_a_jpeg_is_that_of_its_rows():
         np.testing.assert_array_equal(decoded(data[:cut], "accept").rgb[:there], whole[:there])
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"], ids=["nothing", "mark"])
+def test_scans_that_never_came_are_missing(mode, end):
+    """A progressive picture that ends between two scans, or within the tables of one, decodes without a fault."""
+    data = save(photo(mode), "jpeg", progressive=True)
+    heads = [at for at in range(len(data)) if data.startswith((b"\xff\xda", b"\xff\xc4"), at)]
+    begin = data.index(b"\xff\xda")
+    for at in [head + more for head in heads if head > begin for more in (0, 3, 8)]:
+        with pytest.raises(UndecodableImage, match="% of the JPEG is missing"):
+            decoded(data[:at] + end)
+        assert decoded(data[:at] + end, "accept").warnings
+    assert decoded(data).warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["left out", "emptied", "cut short"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+def test_a_hole_between_the_marks_of_a_jpeg_is_missing(kind, options):
+    """Where a decoder starts again, it goes over what is not there."""
+    data = save(photo(), "jpeg", restart_marker_rows=1, **options)
+    marks = [at for at in range(len(data)) if data[at] == 0xFF and 0xD0 <= data[at + 1] <= 0xD7]
+    begin, end = marks[2] + 2, marks[3]
+    holes = {"left out": (begin, end + 2), "emptied": (begin, end), "cut short": (begin + (end - begin) // 2, end)}
+    start, stop = holes[kind]
+    with pytest.raises(UndecodableImage, match="% of the JPEG is missing"):
+        decoded(data[:start] + data[stop:])
+    assert decoded(data).warnings == ()
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
 def test_a_png_keeps_the_rows_it_has(mode):
     data = save(photo(mode), "png")
