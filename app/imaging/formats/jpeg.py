@@ -36,7 +36,10 @@ _NOISE = b"".join(
     for turn in range(16)
 )
 _HUM = _NOISE[:64]
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# JPEG-LS has a frame of its own.
+_FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
+# Sequential and progressive ones, by Huffman's coding or the arithmetic one; the others are lossless or in layers.
+_READ_FRAMES = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))
 _WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _COMMENT_OR_APP = frozenset((0xFE, *range(0xE0, 0xF0)))
 _MODES = {1: "grey", 3: "rgb", 4: "cmyk"}
@@ -52,15 +55,19 @@ class _Scan(NamedTuple):
 
 def read(data: bytes) -> Header:
     """Read the frame header, and the EXIF if there is one."""
-    frame, exif = None, b""
+    kind, frame, exif = 0, None, b""
     for marker, start, end in _segments(data):
         if marker in _FRAMES:
-            frame = struct.unpack_from(">BHHB", data, start + 4)
+            kind, frame = marker, struct.unpack_from(">BHHB", data, start + 4)
         elif marker == _APP1 and not exif and data.startswith(b"Exif\0\0", start + 4):
             exif = data[start + 10 : end]
-    if frame is None or frame[3] not in _MODES:
-        raise UndecodableImage("The JPEG has no usable frame header.")
+    if frame is None:
+        raise UndecodableImage("The JPEG has no frame header.")
     bits, height, width, components = frame
+    if kind not in _READ_FRAMES:
+        raise UnsupportedImage("The JPEG is a lossless or hierarchical one, or a JPEG-LS. Save it as PNG.")
+    if components not in _MODES:
+        raise UnsupportedImage(f"The JPEG has {components} channels; save it in grey or RGB.", observed=components)
     if bits != 8:
         raise UnsupportedImage(f"The JPEG has {bits} bits a channel; save it with 8.", limit=8, observed=bits)
     return Header(width, height, _MODES[components], exif=exif)
