@@ -6,6 +6,8 @@
 Each part writes RUN/NAME.json as it ends; the same command goes on with what is missing, training included. A part that
 fails is written down with its error, and the others follow. It needs what model/ needs, pytest and rich; `load` needs
 the service's packages as well, and is left out without them. Without a card it runs on the processor, to try it out.
+
+The parts share one clock and one card, and are read in the order in which they run: so they are one long file.
 """
 
 import argparse

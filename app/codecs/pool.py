@@ -1,6 +1,7 @@
 """The codec processes as the service sees them: a picture goes in, a header or pixels come out, or a reason why not.
 
-Whoever stops waiting ends the process that worked for them, and is let go when it has really ended.
+Whoever stops waiting ends the process that worked for them, and is let go when it has really ended. It is one long
+file, because who waits, who works and who has died are one state, changed on one event loop.
 """
 
 import asyncio

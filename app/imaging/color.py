@@ -56,7 +56,7 @@ def band_converter(image: Image) -> Callable[[Image], Image]:
                 ImageCms.Intent.RELATIVE_COLORIMETRIC,
                 ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
-            return lambda band: ImageCms.applyTransform(band, transform)
+            return transform.apply
     mode = ("L" if image.mode in _TO_GREY else "RGB") + ("A" if has_alpha(image) else "")
     return lambda band: band if band.mode == mode else band.convert(mode)
 
@@ -83,8 +83,8 @@ def narrow(deep: np.ndarray) -> np.ndarray:
 
 def apply_change(deep: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return 16-bit values moved by what the network changed in 8 bits: deep + 257 × (after − before), clipped."""
-    change = (after.astype(np.int32) - before) * _STEP
-    return np.clip(deep + change, 0, 65535).astype(np.uint16)
+    moved: np.ndarray = deep + (after.astype(np.int32) - before) * _STEP
+    return np.asarray(moved.clip(0, 65535), np.uint16)
 
 
 def mean_grey(rgb: np.ndarray) -> np.ndarray:

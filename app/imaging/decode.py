@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,7 +27,16 @@ _REVERSED_AXES = ((), (1,), (0, 1), (0,), (), (0,), (0, 1), (1,))
 class NewArray(Protocol):
     """Make an array for `rgb`, `deep` or `alpha` of a picture, whatever is in it."""
 
-    def __call__(self, name: str, shape: tuple[int, ...], kind: DTypeLike) -> np.ndarray: ...
+    def __call__(self, name: str, shape: tuple[int, ...], kind: DTypeLike, /) -> np.ndarray: ...
+
+
+class _Pixels(TypedDict):
+    """The arrays of a Picture, by their names there."""
+
+    rgb: np.ndarray
+    grey: bool
+    alpha: np.ndarray | None
+    deep: NotRequired[np.ndarray | None]
 
 
 def _new_array(_: str, shape: tuple[int, ...], kind: DTypeLike) -> np.ndarray:
@@ -64,7 +73,7 @@ def _picture(
     probe: Probe,
     data: bytes,
     missing: float,
-    pixels: dict[str, np.ndarray | bool | None],
+    pixels: _Pixels,
     icc: bytes | None,
     dpi: tuple[float, float] | None,
 ) -> Picture:
@@ -98,7 +107,7 @@ def _percent(part: float) -> str:
 
 def _pillow_pixels(
     image: Image, probe: Probe, new_array: NewArray
-) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+) -> tuple[_Pixels, bytes | None, tuple[float, float] | None]:
     """Return the arrays of a Picture from one that Pillow reads as it is, its profile and its resolution."""
     _check_agreement(image.size, color.has_alpha(image), probe)
     if image.mode.startswith(("I", "F")) or probe.bits > 8:  # values beyond 8 bits come from read_deep
@@ -123,7 +132,7 @@ def _pillow_pixels(
 
 def _sample_pixels(
     samples: Samples, probe: Probe, new_array: NewArray
-) -> tuple[dict, bytes | None, tuple[float, float] | None]:
+) -> tuple[_Pixels, bytes | None, tuple[float, float] | None]:
     """Return the arrays of a Picture from samples of 8 or 16 bits, their profile and their resolution."""
     values = samples.values
     height, width, channels = values.shape
@@ -144,7 +153,7 @@ def _sample_pixels(
             stored[rows] = band
     if alpha is not None:
         _as_stored(alpha, probe.orientation)[:] = values[..., -1]
-    pixels = {"rgb": rgb, "grey": colours == 1, "alpha": alpha, "deep": kept}
+    pixels: _Pixels = {"rgb": rgb, "grey": colours == 1, "alpha": alpha, "deep": kept}
     return pixels, samples.icc, samples.dpi
 
 

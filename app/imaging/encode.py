@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -84,7 +84,7 @@ def encode(
     """
     check_format(picture, format)
     samples = _samples(picture, restored, output == "residual", alpha=OUT_FORMATS[format].alpha)
-    options = _OPTIONS[format](picture, quality or OUT_FORMATS[format].default_quality)
+    options = _OPTIONS[format](picture, quality or OUT_FORMATS[format].default_quality or 0)
     # A WebP has no grey pixels, only coloured ones that are grey.
     if icc := _profile(picture, format, grey=samples.ndim == 2 or samples.shape[2] == 2):
         options["icc_profile"] = icc
@@ -114,8 +114,8 @@ def _profile(picture: Picture, format: str, grey: bool) -> bytes | None:
 
 def _samples(picture: Picture, restored: np.ndarray, residual: bool, alpha: bool) -> np.ndarray:
     """Return the array to be written: grey or RGB, with alpha if there is one and it is wanted, of 8 or 16 bits."""
-    alpha = alpha and picture.alpha is not None
-    channels = (1 if picture.grey else 3) + alpha
+    kept = picture.alpha if alpha else None
+    channels = (1 if picture.grey else 3) + (kept is not None)
     samples = np.empty((picture.height, picture.width, channels), np.uint8 if picture.bits == 8 else np.uint16)
     for rows in color.row_bands(picture.height, picture.width):
         before, after = picture.rgb[rows], restored[rows]
@@ -127,8 +127,8 @@ def _samples(picture: Picture, restored: np.ndarray, residual: bool, alpha: bool
         if residual:
             after = np.maximum(before, after) - np.minimum(before, after)
         samples[rows][..., : after.shape[2]] = after
-        if alpha:
-            samples[rows][..., -1] = picture.alpha[rows]
+        if kept is not None:
+            samples[rows][..., -1] = kept[rows]
     return samples[..., 0] if channels == 1 else samples
 
 
@@ -141,7 +141,7 @@ _RUN_LENGTHS = 3  # zlib's Z_RLE
 _PREDICTOR, _DIFFERENCING = 317, 2
 
 
-def _png_options(picture: Picture, quality: int | None) -> dict:
+def _png_options(picture: Picture, quality: int) -> dict[str, Any]:
     info = PngInfo()
     for kind, content in picture.png_colour:
         # A profile and the sRGB chunk may not stand together.
@@ -150,16 +150,16 @@ def _png_options(picture: Picture, quality: int | None) -> dict:
     return {"compress_level": 1, "compress_type": _RUN_LENGTHS, "pnginfo": info}
 
 
-def _jpeg_options(picture: Picture, quality: int | None) -> dict:
+def _jpeg_options(picture: Picture, quality: int) -> dict[str, Any]:
     return {"quality": quality, "subsampling": "4:4:4" if quality >= 90 else "4:2:0"}
 
 
-def _webp_options(picture: Picture, quality: int | None) -> dict:
+def _webp_options(picture: Picture, quality: int) -> dict[str, Any]:
     # exact: colours under full transparency are part of the picture too.
     return {"quality": quality, "method": 2, "exact": True}
 
 
-def _tiff_options(picture: Picture, quality: int | None) -> dict:
+def _tiff_options(picture: Picture, quality: int) -> dict[str, Any]:
     return {"compression": "tiff_lzw", "tiffinfo": {_PREDICTOR: _DIFFERENCING}}
 
 

@@ -25,6 +25,9 @@ _WIDTH, _BITS, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _EXTRA_SAMPLES = 256, 258, 26
 _BLACK_IS_ZERO, _RGB, _DIFFERENCES, _UNASSOCIATED = 1, 2, 2, 2
 
 
+_Encode = Callable[[np.ndarray, bytes, dict[str, Any]], bytes]
+
+
 def _png(samples: np.ndarray, exif: bytes, options: dict[str, Any]) -> bytes:
     """Write a PNG: the chunks of a small one by Pillow, with another header and other pixels."""
     height, width, channels = samples.shape
@@ -57,7 +60,7 @@ def _deflated(samples: np.ndarray, level: int, strategy: int) -> bytes:
         rows[:, 0] = _FILTER_LEFT
         rows[:, 1 : 1 + pixel] = stored[:, :pixel]
         np.subtract(stored[:, pixel:], stored[:, :-pixel], out=rows[:, 1 + pixel :])
-        parts.append(packer.compress(rows))
+        parts.append(packer.compress(rows.data))
     return b"".join((*parts, packer.flush()))
 
 
@@ -92,7 +95,7 @@ def _shorts(*values: int) -> Field:
     return Field(SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
 
 
-def _with_channels(write: Callable[[np.ndarray, bytes, dict], bytes]) -> Callable[[np.ndarray, bytes, dict], bytes]:
+def _with_channels(write: _Encode) -> _Encode:
     return lambda samples, exif, options: write(samples.reshape(*samples.shape[:2], -1), exif, options)
 
 

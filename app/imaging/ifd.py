@@ -2,7 +2,7 @@
 
 import math
 import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,8 @@ ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5
 MAX_FIELDS = 1024
 
 
-class Field(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Field:
     """One field: its type and count, the bytes of its values, and the 12 bytes it was read from."""
 
     type: int
@@ -69,7 +70,8 @@ def read_fields(blob: bytes, order: str, offset: int, big: bool = False) -> tupl
     directory that is cut off, those that are there are read. Values are views, not copies. big: the directory is a
     BigTIFF's. Raise struct.error when the directory does not begin within the blob or has too many fields.
     """
-    view, fields = memoryview(blob), {}
+    view = memoryview(blob)
+    fields: dict[int, Field] = {}
     head, entry, inline, sizes = ("Q", "HHQQ", 8, _BIG_TYPE_BYTES) if big else ("H", "HHII", 4, _TYPE_BYTES)
     head_bytes, entry_bytes = struct.calcsize("=" + head), struct.calcsize("=" + entry)
     (count,) = struct.unpack_from(order + head, blob, offset)

@@ -103,7 +103,8 @@ def _read_main(exif: bytes) -> tuple[dict[int, Field], str]:
 def _read_block(exif: bytes) -> tuple[str, dict[int, Field], dict[int, Field]]:
     """Return the byte order, the main and the exposure fields of an EXIF block or TIFF file; {} for what is damaged."""
     main, order = _read_main(exif)
-    blob, exposure = exif.removeprefix(_PREFIX), {}
+    blob = exif.removeprefix(_PREFIX)
+    exposure: dict[int, Field] = {}
     if pointer := main.pop(EXIF_POINTER, None):
         with suppress(IndexError, struct.error):
             exposure, _ = read_fields(blob, order, pointer.integers(order)[0], read_header(blob)[1])

@@ -81,7 +81,9 @@ def fit(icc: bytes | None, grey: bool) -> bytes | None:
 
     A grey pixel is an RGB pixel of three equal values, so the tone curve is all that such a profile says of it.
     """
-    space = color_space(icc) if icc else None
+    if not icc:
+        return None
+    space = color_space(icc)
     if space == ("GRAY" if grey else "RGB"):
         return icc
     if space == "RGB" and grey and (curve := _tag(icc, b"gTRC")):
@@ -107,13 +109,14 @@ def from_chunks(chunks: Mapping[bytes, bytes], grey: bool = False) -> bytes | No
     if len(chromaticities) == 32:
         x_y = [number / 100_000 for number in struct.unpack(">8I", chromaticities)]
         white, *colours = zip(x_y[::2], x_y[1::2], strict=True)
-        primaries = (*colours, white)
+        red, green, blue = colours
+        primaries = (red, green, blue, white)
     usual = all(math.dist(*pair) < 0.002 for pair in zip(primaries, SRGB_PRIMARIES, strict=True))
     if usual and abs(exponent - SRGB_GAMMA) < 0.001:
         return None
     if not 0.01 < exponent < 10 or _degenerate(primaries):
         return None
-    curve = _transfer_curve(_SRGB) if abs(exponent - SRGB_GAMMA) < 0.001 else _parametric(1 / exponent)
+    curve = _srgb_curve() if abs(exponent - SRGB_GAMMA) < 0.001 else _parametric(1 / exponent)
     return _grey_profile(curve) if grey else _rgb_profile(primaries, curve)
 
 
@@ -141,7 +144,7 @@ def _transfer_curve(transfer: int) -> bytes | None:
     if transfer in _BT709:
         return _parametric(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
     if transfer == _SRGB:
-        return _parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+        return _srgb_curve()
     signal = np.linspace(0, 1, _CURVE_POINTS)
     if transfer == _PQ:  # SMPTE ST 2084: 1 is 10,000 cd/m²
         root = signal ** (32 / 2523)
@@ -153,6 +156,10 @@ def _transfer_curve(transfer: int) -> bytes | None:
         return None
     values = np.round(np.clip(light, 0, 1) * 65_535).astype(">u2")
     return b"curv" + bytes(4) + struct.pack(">I", _CURVE_POINTS) + values.tobytes()
+
+
+def _srgb_curve() -> bytes:
+    return _parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 def _parametric(*numbers: float) -> bytes:

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import uvicorn
 from fastapi import FastAPI, Response, UploadFile
 
-from benchmarks.peers.pictures import PORT, Restorer, decode, encode
+from benchmarks.peers.pictures import PORT, PeerModel, decode, encode
 from model.inference.tiling import Pixels
 
 
-class FewThreads(Restorer):
-    """A Restorer whose batches run in as many threads as the processor has, or in one that calls a GPU."""
+class FewThreads(PeerModel):
+    """A PeerModel whose batches run in as many threads as the processor has, or in one that calls a GPU."""
 
-    def __init__(self, restorer: Restorer) -> None:
+    def __init__(self, restorer: PeerModel) -> None:
         self.runner, self.overlap = restorer.runner, restorer.overlap
         self._device = ThreadPoolExecutor(max(self.runner.threads, 1))
 
@@ -27,7 +27,7 @@ class FewThreads(Restorer):
 
 def create_app() -> FastAPI:
     """Load the network and build the application."""
-    app, restorer = FastAPI(), Restorer.from_environment()
+    app, restorer = FastAPI(), PeerModel.from_environment()
     if hasattr(restorer.runner, "warm_up"):
         restorer = FewThreads(restorer)
 

@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 3600
 """Peers give up after seconds or a minute by default; here whoever is slow is to be measured."""
 
 
-class Restorer:
+class PeerModel:
     """Restore pictures with the plain network, as one would deploy the release, or with our runner."""
 
     def __init__(self, model: str, network: str) -> None:
@@ -43,7 +43,7 @@ class Restorer:
             self.overlap = self.runner.info.overlap
 
     @classmethod
-    def from_environment(cls) -> "Restorer":
+    def from_environment(cls) -> "PeerModel":
         """Build what PEER_MODEL (plain or runner) and PEER_NETWORK (a name or a file) ask for."""
         return cls(os.environ["PEER_MODEL"], os.environ["PEER_NETWORK"])
 

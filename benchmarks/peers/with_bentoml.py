@@ -10,7 +10,7 @@ import bentoml
 from bentoml.validators import ContentType
 from PIL.Image import Image, fromarray
 
-from benchmarks.peers.pictures import MAX_PICTURES, TIMEOUT_SECONDS, Restorer
+from benchmarks.peers.pictures import MAX_PICTURES, TIMEOUT_SECONDS, PeerModel
 from model.inference.tiling import Pixels
 
 PATIENT = {"timeout": TIMEOUT_SECONDS, "max_concurrency": 1000}
@@ -21,7 +21,7 @@ class Network:
     """Batches of pictures in the one process that has the network."""
 
     def __init__(self) -> None:
-        self.restorer = Restorer.from_environment()
+        self.restorer = PeerModel.from_environment()
 
     @bentoml.api(batchable=True, max_batch_size=MAX_PICTURES, max_latency_ms=1000 * TIMEOUT_SECONDS)
     def restore(self, pictures: list[Image]) -> list[Image]:

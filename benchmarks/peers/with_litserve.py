@@ -7,7 +7,7 @@ Pictures arrive as a form; they differ in size, so the batch stays a list, for w
 import litserve
 from fastapi import Request, Response
 
-from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, Restorer, decode, encode
+from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, PeerModel, decode, encode
 from model.inference.tiling import Pixels
 
 
@@ -15,7 +15,7 @@ class Derain(litserve.LitAPI):
     """The hooks LitServe calls, in the order of a request."""
 
     def setup(self, device: str) -> None:
-        self.restorer = Restorer.from_environment()
+        self.restorer = PeerModel.from_environment()
 
     def decode_request(self, request: Request) -> Pixels:  # the annotation makes LitServe read a form
         return decode(request["file"].file.read())

@@ -9,7 +9,7 @@ import sys
 
 from mosec import Server, Worker
 
-from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, Restorer, decode, encode
+from benchmarks.peers.pictures import MAX_PICTURES, PORT, TIMEOUT_SECONDS, WAIT_SECONDS, PeerModel, decode, encode
 from model.inference.tiling import Pixels
 
 
@@ -28,7 +28,7 @@ class Network(Worker):
 
     def __init__(self) -> None:
         super().__init__()
-        self.restorer = Restorer.from_environment()
+        self.restorer = PeerModel.from_environment()
 
     def forward(self, data: list[Pixels]) -> list[Pixels]:
         return self.restorer.restore(data)

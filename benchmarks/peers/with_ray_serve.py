@@ -14,7 +14,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from benchmarks.peers.pictures import MAX_PICTURES, PORT, WAIT_SECONDS, Restorer, decode, encode
+from benchmarks.peers.pictures import MAX_PICTURES, PORT, WAIT_SECONDS, PeerModel, decode, encode
 
 CORES = os.cpu_count() or 1
 
@@ -26,7 +26,7 @@ class Derain:
     """One replica."""
 
     def __init__(self) -> None:
-        self.restorer = Restorer.from_environment()
+        self.restorer = PeerModel.from_environment()
 
     @serve.batch(max_batch_size=MAX_PICTURES, batch_wait_timeout_s=WAIT_SECONDS)
     async def restore(self, files: list[bytes]) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 Knows nothing of images, requests or queues. Device, precision, memory layout, warm-up and the answers to running out of
 memory and to values that are not finite exist here once, for service, command line, evaluation and scale-out alike.
+Graphs, precision and oneDNN have files of their own; what is left is one state, a device's, and so one file.
 """
 
 import contextlib

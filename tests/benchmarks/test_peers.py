@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.__main__ import merge, ratios
-from benchmarks.peers.pictures import Restorer, decode, encode
-from model.inference.restorer import Restorer as Ours
+from benchmarks.peers.pictures import PeerModel, decode, encode
+from model.inference.restorer import Restorer
 from tests.pictures import drawn
 
 
@@ -54,15 +54,15 @@ def pictures():
 
 def test_peers_with_our_runner_answer_what_we_answer(tiny_weights, pictures):
     """Batches across pictures and ours by picture differ by no more than batches do: one step on rare pixels."""
-    restored = Restorer("runner", str(tiny_weights)).restore(pictures)
-    ours = Ours.load(tiny_weights)
+    restored = PeerModel("runner", str(tiny_weights)).restore(pictures)
+    ours = Restorer.load(tiny_weights)
     for picture, theirs in zip(pictures, restored, strict=True):
         assert np.abs(ours.restore(picture).astype(int) - theirs).max() <= 1
 
 
 def test_peers_with_the_plain_network_answer_as_the_reference_tiling(tiny_weights, pictures):
-    restored = Restorer("plain", str(tiny_weights)).restore(pictures)
-    reference = Ours.load(tiny_weights, tiling="reference")
+    restored = PeerModel("plain", str(tiny_weights)).restore(pictures)
+    reference = Restorer.load(tiny_weights, tiling="reference")
     for picture, theirs in zip(pictures, restored, strict=True):
         assert np.abs(reference.restore(picture).astype(int) - theirs).max() <= 1
 

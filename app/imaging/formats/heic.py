@@ -7,7 +7,7 @@ may hold depth maps and further shots; it is read as its primary picture.
 from importlib import import_module
 from io import BytesIO
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL.ImageFile import ImageFile
@@ -29,7 +29,7 @@ def read(data: bytes) -> Header:
     image = _primary(data)
     width, height = image.size
     grey = not image.mode.startswith("RGB")
-    exif = image.info.get("exif") or b""
+    exif = cast(bytes | None, image.info.get("exif")) or b""
     return Header(
         width, height, "grey" if grey else "rgb", _bits(image), "A" in image.mode or "a" in image.mode, 1, exif, 1
     )
@@ -47,7 +47,7 @@ def read_deep(data: bytes) -> Samples:
     if image.premultiplied_alpha:
         values = values.copy()
         color.unmultiply(values)
-    return Samples(values, image.info.get("icc_profile"))
+    return Samples(values, cast(bytes | None, image.info.get("icc_profile")))
 
 
 def library() -> ModuleType:
@@ -62,7 +62,8 @@ def library() -> ModuleType:
 
 def _primary(data: bytes) -> "HeifImage":
     file = library().open_heif(BytesIO(data), convert_hdr_to_8bit=False)
-    return file[file.primary_index]
+    primary: HeifImage = file[file.primary_index]
+    return primary
 
 
 def _bits(image: "HeifImage") -> int:

@@ -16,6 +16,7 @@ from app.imaging.formats.tiff_directory import (
     open_with,
 )
 from app.imaging.formats.tiff_samples import Layout, layout, read_samples
+from app.imaging.ifd import Field
 from app.imaging.metadata import read_resolution
 
 # A tile may be larger than the picture, and is decoded whole.
@@ -104,7 +105,7 @@ def narrowing(data: bytes) -> str | None:
     return f"{others} of the TIFF's {found.samples} channels, neither colours nor transparency, were left out."
 
 
-def _picture_fields(page: Directory) -> dict:
+def _picture_fields(page: Directory) -> dict[int, Field]:
     """Return the fields that make the picture, little-endian.
 
     Samples of an undefined format are unsigned integers, as other readers take them.
@@ -148,9 +149,10 @@ def _check_parts(page: Directory, width: int, height: int, found: Layout, compre
         expected = -(-width // columns) * -(-height // rows) * found.planes
         if len(offsets) > expected or (np.diff(np.sort(offsets)) < least_bytes).any():
             raise UndecodableImage("The TIFF's strips or tiles overlap.")
-        sizes = (
-            np.minimum(sizes, rows * (columns * found.bits * planes_samples + 7) // 8) if len(sizes) else least_bytes
-        )
+        if len(sizes):
+            sizes = np.minimum(sizes, np.uint64(rows * (columns * found.bits * planes_samples + 7) // 8))
+        else:
+            sizes = np.full(len(offsets), least_bytes, np.uint64)
     elif len(offsets) == len(sizes):
         order = np.argsort(offsets)
         if (offsets[order][:-1] + sizes[order][:-1] > offsets[order][1:])[sizes[order][:-1] > 0].any():

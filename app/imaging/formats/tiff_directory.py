@@ -81,7 +81,7 @@ def first_directory(data: bytes) -> Directory:
 
 def count_pages(data: bytes, page: Directory) -> int:
     """Count the first page and those after it, reduced copies of it aside: 1 or, for any more, 2."""
-    seen = set()
+    seen: set[int] = set()
     while page.following and page.following + 2 <= len(data):
         if page.following in seen or len(seen) == MAX_PAGES_READ:
             raise UndecodableImage("The TIFF's pages come to no end.", limit=MAX_PAGES_READ)

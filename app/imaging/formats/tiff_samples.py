@@ -10,6 +10,7 @@ import numpy as np
 from app.errors import UndecodableImage
 from app.imaging import color
 from app.imaging.formats.tiff_directory import Directory, Tag, longs, open_with
+from app.imaging.ifd import Field
 
 _DIFFERENCES, _CODED_WITH_THEM = 2, (5, 8, 32946)
 _INVERTED, _RGB = 0, 2
@@ -73,7 +74,9 @@ def _plane(data: bytes, page: Directory, found: Layout, plane: int) -> np.ndarra
     per_pixel = found.samples if found.planes == 1 else 1
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
     pixel_bytes = per_pixel * found.bits // 8
-    fields = {tag: page.fields[tag].little_endian(page.order) for tag in (Tag.FILL_ORDER,) if tag in page.fields}
+    fields: dict[int, Field] = {}
+    if Tag.FILL_ORDER in page.fields:
+        fields[Tag.FILL_ORDER] = page.fields[Tag.FILL_ORDER].little_endian(page.order)
     fields |= {Tag.WIDTH: longs(width * pixel_bytes), Tag.HEIGHT: longs(height), Tag.BITS: longs(8)}
     fields |= {Tag.COMPRESSION: longs(page.value(Tag.COMPRESSION, 1)), Tag.PHOTOMETRIC: longs(1)}
     tiled = Tag.TILE_OFFSETS in page.fields
