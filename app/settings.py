@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "DMSR_"
 
-_ORIGIN = re.compile(r"(https?)://[a-z0-9.-]+(?::([0-9]+))?|(https?)://\[[0-9a-f:]+\](?::[0-9]+)?")
+_ORIGIN = re.compile(r"(https?)://[a-z0-9._-]+(?::([1-9][0-9]*))?|(https?)://\[[0-9a-f:]+\](?::[1-9][0-9]*)?")
+_HOST = re.compile(r"\*|[a-zA-Z0-9._-]+|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -102,6 +103,15 @@ class ServerSettings(_Group):
     codec_threads: int = Field(
         0, ge=0, description="pictures decoded at once, and threads that encode; 0: one for each CPU"
     )
+
+    @field_validator("hosts")
+    @classmethod
+    def _as_compared(cls, hosts: str) -> str:
+        """Refuse what no name in a Host header ever equals."""
+        for host in filter(None, map(str.strip, hosts.split(","))):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a name alone: no http://, no port, no / and no * within")
+        return hosts
 
 
 class AuthSettings(_Group):

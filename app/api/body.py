@@ -6,6 +6,7 @@ Forms are parsed in memory, because a part that is spooled to a temporary folder
 import asyncio
 import binascii
 import json
+import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,8 +28,10 @@ MAX_BOUNDARY_BYTES = 70
 # boundary may stand in a picture, which a client's choice of it prevents.
 _PREAMBLE_BYTES, _LINE_BYTES, _HEAD_BYTES, _MOST_LOOKALIKES = 4096, 256, 8192, 64
 _JSON_PARTS = b"{[,:"
+_URL_ENCODED = re.compile(rb"[\w.~%+*-]{1,64}=")
 _URL_SAFE, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n\v\f"
 _LARGE_BYTES = 1 << 20
+_SEARCHED_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Upload:
 
 def is_json(request: Request) -> bool:
     """Tell whether the body is a JSON object."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("application/json", "text/json") or kind.endswith("+json")
 
 
 async def read_upload(request: Request) -> Upload:
     """Read the whole body and return what is in it; raises MalformedRequest or CompressedBody with the remedy."""
-    for coding in request.headers.get("content-encoding", "").lower().split(","):
+    for coding in ",".join(request.headers.getlist("content-encoding")).lower().split(","):
         if coding.strip() not in ("", "identity"):
             raise CompressedBody(
                 f"The body has Content-Encoding: {coding.strip()[:40]}. Pictures are compressed already: send the "
@@ -62,6 +66,8 @@ async def read_upload(request: Request) -> Upload:
             limit=MAX_BOUNDARY_BYTES,
             observed=len(boundary),
         )
+    if kind.startswith(b"multipart/") and kind != b"multipart/form-data":
+        raise MalformedRequest(f"The body is {kind.decode('latin-1')[:40]}; a form is multipart/form-data.")
     # Not request.body(), which would keep the whole form beside the part taken out of it.
     body = b"".join([chunk async for chunk in request.stream()])
     if not body:
@@ -70,6 +76,11 @@ async def read_upload(request: Request) -> Upload:
         )
     if kind == b"multipart/form-data":
         return await _beside_the_loop(_read_form, body, boundary)
+    if kind == b"application/x-www-form-urlencoded" and _URL_ENCODED.match(body):
+        raise MalformedRequest(
+            f"The form holds text alone. Send it as multipart/form-data, with a file field named '{FIELD}', or the "
+            "picture's bytes as the body."
+        )
     return await _beside_the_loop(_read_json, body) if is_json(request) else Upload(body)
 
 
@@ -83,6 +94,12 @@ def _read_form(body: bytes, boundary: bytes) -> Upload:
     pictures, names = [], []
     fields: dict[str, object] = {}
     for headers, content in list(_parts(body, boundary)):  # all first: too many is the first thing to say
+        for coding in (
+            headers.get(header, b"").lower() for header in (b"content-transfer-encoding", b"content-encoding")
+        ):
+            if coding not in (b"", b"binary", b"8bit", b"7bit", b"identity"):
+                named = coding.decode("latin-1")[:40]
+                raise CompressedBody(f"A part of the form is encoded as {named}. Send it as it is.", observed=named)
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         names.append(name[:40])
@@ -118,6 +135,8 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[dict[bytes, bytes], m
         if body.startswith(b"--", at):
             return
         begin = body.find(b"\r\n", at, at + _LINE_BYTES)
+        if body.startswith(b"\n", at):
+            raise MalformedRequest("The multipart body cannot be read: its lines end in LF, where HTTP has CRLF.")
         if begin < 0 or body[at:begin].strip(b" \t"):
             raise _torn(body, at)
         # Without headers, the empty line follows the boundary's own line at once.
@@ -150,19 +169,29 @@ def _torn(body: bytes, at: int) -> MalformedRequest:
     return MalformedRequest("The multipart body cannot be read: a part has no head.")
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make an object of its members; silence on one that stands there twice would mean the last."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedRequest(f"The JSON object has several members named '{twice[:40]}'.")
+    return members
+
+
 def _read_json(body: bytes) -> Upload:
     """Read {"data": "<base64>", "filename": "…", and options}."""
     # Before parsing: a list of millions would take gigabytes. Base64 has none of these characters.
     if sum(body.count(part) for part in _JSON_PARTS) > 8 * MAX_PARTS:
         raise MalformedRequest(f"The JSON object has far more members than the {MAX_PARTS} there can be.")
     try:
-        members = json.loads(body)
+        members = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest("The body says it is JSON and cannot be read as such.") from error
     if not isinstance(members, dict) or not isinstance(members.get(DATA), str):
         raise MalformedRequest(f"The JSON body must be an object with the picture in base64 as '{DATA}'.")
     text = members.pop(DATA)
-    if text.startswith("data:"):
+    if text[:_SEARCHED_CHARACTERS].lstrip().lower().startswith("data:"):
         text = text.partition(",")[2]
     try:
         encoded = text.encode("ascii").translate(_URL_SAFE, _SPACE)

@@ -17,7 +17,8 @@ def answer_name(uploaded: str, task: str, output: str, format: str) -> str:
 
     uploaded: the name the client gave, which may be empty, a path or anything else.
     """
-    name = uploaded.replace("\\", "/").rpartition("/")[2].translate(_RESERVED)
+    # Browsers write a quotation mark in a form's file name as %22.
+    name = uploaded.replace("%22", '"').replace("\\", "/").rpartition("/")[2].translate(_RESERVED)
     name = "".join(character for character in name if character.isprintable()).strip(" .")
     stem = name.rpartition(".")[0] or name
     done = (_DONE if output == "restored" else _REMOVED)[task]

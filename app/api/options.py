@@ -13,7 +13,8 @@ from app.pipeline import RestoreOptions
 from model.inference.scales import LARGEST_STRENGTH
 from model.inference.survey import SMALLEST
 
-_QUALITY_VALUE = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+# More than RFC 9110 allows: Java sends `*; q=.2`, others more digits, spaces or quotes.
+_QUALITY_VALUE = re.compile(r'q\s*=\s*"?(\d*\.?\d*)"?')
 _OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "pjpeg": "jpeg", "tif": "tiff", "x-png": "png"}
 _JSON = "application/json"
 # Kinds that browsers list whatever they ask for and that are not made here.
@@ -146,11 +147,13 @@ def _weights(accept: str) -> dict[str, float]:
         media_range, *parameters = (part.strip() for part in item.split(";"))
         if not media_range:
             continue
+        if media_range == "*":
+            media_range = "*/*"
         kind, _, name = media_range.partition("/")
         if kind == "image":
             media_range = f"image/{_OTHER_NAMES.get(name, name)}"
-        found = [float(match[1]) for match in map(_QUALITY_VALUE.fullmatch, parameters) if match]
-        weights[media_range] = found[0] if found else 1.0
+        found = [match[1] for match in map(_QUALITY_VALUE.fullmatch, parameters) if match and match[1].strip(".")]
+        weights[media_range] = min(float(found[0]), 1.0) if found else 1.0
     return weights
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, TypeVar
 
@@ -16,7 +17,7 @@ from app.api.file_names import answer_name, disposition
 from app.api.openapi import PICTURE_IN, PICTURE_OUT, RestoredJson, failures
 from app.api.options import Parameters, wants_json
 from app.api.progress import Running, caller_of
-from app.errors import Draining, MethodNotAllowed, NotFound, Warming, causes
+from app.errors import Draining, InvalidParameter, MethodNotAllowed, NotFound, Warming, causes
 from app.imaging.encode import OUT_FORMATS
 from app.pipeline import Pipeline, Restored, RestoreTrace
 from app.settings import QueueSettings
@@ -68,6 +69,9 @@ def router(
                 raise Warming("The weights are being loaded; /readyz tells when they are.")
             if readiness() == "draining":  # said before the body is read, of which nothing would come
                 raise Draining("The service is stopping; another try will reach its successor.")
+            for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+                if count > 1:
+                    raise InvalidParameter(f"{name[:80]} stands {count} times in the query.", parameter=name[:80])
             accept = ", ".join(request.headers.getlist("accept"))
             seconds = x_request_timeout or times.deadline_seconds
             parameters.restore_options(task, seconds, accept)  # refuses before the body is read

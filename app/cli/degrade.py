@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.failure import fail
+from app.cli.targets import TargetError, check_targets
 
 
 class Weather(StrEnum):
@@ -35,6 +36,7 @@ def degrade(
             min=0.5, max=200, help="Width of the common drops in pixels, for camera-rain; several for several rains."
         ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -59,9 +61,15 @@ def degrade(
 
     try:
         paths = list_pictures(source) if source.is_dir() else [source]
+        drawn = [(path, output / f"{path.stem}.png") for path in paths]
+        dry = [(path, target / f"{path.stem}.png") for path in paths] if target else []
+        if target and target.resolve() == output.resolve():
+            fail("--output and --target are one folder; the dry pictures need their own")
+        for pairs in (drawn, dry):
+            check_targets(pairs, overwrite)
         for folder in (output, target or output):
             folder.mkdir(parents=True, exist_ok=True)
-    except (DatasetError, OSError) as error:
+    except (DatasetError, TargetError, OSError) as error:
         fail(str(error))
     failures = 0
     for path in paths:
@@ -79,8 +87,8 @@ def degrade(
                 for width in scale or (None,):
                     degraded = add_camera_rain(degraded, sample_camera_rain(rng, width), rng)
                 if target:
-                    degraded, dry = sample_camera(rng).take((degraded, picture), rng)
-                    write_picture(target / f"{path.stem}.png", dry)
+                    degraded, clean = sample_camera(rng).take((degraded, picture), rng)
+                    write_picture(target / f"{path.stem}.png", clean)
             write_picture(output / f"{path.stem}.png", degraded)
         except OSError as error:
             failures += 1

@@ -13,7 +13,7 @@ import typer
 
 from app.cli.failure import fail
 from app.cli.restorer import load_restorer, parse_scale
-from app.cli.targets import READ, STREAM, WRITTEN, Plan, TargetError, listed, plan, shown
+from app.cli.targets import READ, STREAM, WRITTEN, Plan, TargetError, identity, listed, plan, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +79,7 @@ class Writing:
     overwrite: bool = False
     scale: "Scale" = "auto"
     strength: float = 1.0
+    made: set[tuple[int, int] | Path] = field(default_factory=set)
 
 
 @dataclass
@@ -134,12 +135,19 @@ def restore(
         todo = plan(paths, out, name, overwrite=overwrite, resume=resume)
     except TargetError as error:
         fail(str(error))
-    if not todo.pairs and not todo.done:
+    if not todo.pairs and not todo.done and not todo.doubtful:
         among = f" ({len(todo.passed_over)} files are none: {listed(todo.passed_over)})" if todo.passed_over else ""
         fail(f"there are no pictures in {listed(paths)}{among}; read are {', '.join(READ)}")
     if out == STREAM and sys.stdout.isatty():
         fail("stdout is a terminal; send it into a file or give --out a name")
     tally = Tally()
+    tally.failed += [
+        (
+            source,
+            f"{shown(target)} is there and has another time than its result would; move it away, or --overwrite it",
+        )
+        for source, target in todo.doubtful
+    ]
     at = parse_scale(scale, strength, tiling)
     exif: Literal["keep", "strip"] = "keep" if metadata is Metadata.keep else "strip"
     incomplete: Literal["refuse", "accept"] = "refuse" if damaged is Damaged.refuse else "accept"
@@ -220,13 +228,15 @@ def _restore_one(
         sys.stdout.buffer.flush()
         return header.pixels, notes
     # It was free when the targets were planned. On a disk that does not know capitals, two targets may be one.
-    if os.path.lexists(target) and not writing.overwrite:
+    if os.path.lexists(target) and (not writing.overwrite or identity(target) in writing.made):
         raise FileExistsError(17, f"{shown(target)} has come into being meanwhile")
-    # Nobody may read a result who may not read its source.
-    write_atomically(target, result, 0o666 if source == STREAM else source.stat().st_mode & 0o666)
-    if source != STREAM:
-        times = source.stat()
-        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    if source == STREAM:
+        write_atomically(target, result)
+    else:
+        status = source.stat()
+        # Nobody may read a result who may not read its source.
+        write_atomically(target, result, status.st_mode & 0o666, (status.st_atime_ns, status.st_mtime_ns))
+    writing.made.add(identity(target))
     return header.pixels, notes
 
 
@@ -242,7 +252,7 @@ def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:
         )
     megapixels = tally.pixels / 1e6
     took = f"{megapixels:.2f} megapixels in {tally.seconds:.1f} s"
-    if len(todo.pairs) == 1 and not todo.done:
+    if len(todo.pairs) == 1 and not todo.done and not todo.doubtful:
         (source, target) = todo.pairs[0]
         if tally.restored and STREAM not in (source, target):
             console.print(f"{shown(source)} → {shown(target)}: {took}")
@@ -250,6 +260,10 @@ def _summarise(todo: Plan, tally: Tally, console: "Console") -> None:
     counts = [f"restored {tally.restored}"]
     counts += [f"skipped {len(todo.done)}"] if todo.done else []
     counts += [f"failed {len(tally.failed)}"] if tally.failed else []
-    counts += [f"not reached {left}"] if (left := len(todo.pairs) - tally.restored - len(tally.failed)) else []
+    counts += (
+        [f"not reached {left}"]
+        if (left := len(todo.pairs) + len(todo.doubtful) - tally.restored - len(tally.failed))
+        else []
+    )
     rate = f"; {took}, {tally.seconds / megapixels:.1f} s a megapixel" if megapixels >= 0.1 else ""
     console.print(", ".join(counts) + rate)

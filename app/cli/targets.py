@@ -25,6 +25,7 @@ WRITTEN = {
 READ = (*WRITTEN, ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".jxl", ".mpo")
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 _NAMED = 3
+_CLOCK_STEP_SECONDS = 2
 
 
 class TargetError(ValueError):
@@ -33,10 +34,14 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """List what will be done: (source, target) pairs, results that are there already, files passed over."""
+    """List what will be done: (source, target) pairs, results that are there already, files passed over.
+
+    doubtful: pairs whose target is there, but has another time than a result of that source has.
+    """
 
     pairs: list[tuple[Path, Path]] = field(default_factory=list)
     done: list[Path] = field(default_factory=list)
+    doubtful: list[tuple[Path, Path]] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
 
 
@@ -55,15 +60,26 @@ def plan(paths: list[Path], out: Path, format: str | None, *, overwrite: bool = 
         _check_suffix(out, format)
         pairs = [(paths[0], out)]
     else:
-        if out.exists() and not out.is_dir():
-            raise TargetError(f"{shown(out)} is a file; the results need a folder")
+        if os.path.lexists(out) and not out.is_dir():
+            what = "a file" if out.exists() else "a link to nothing"
+            raise TargetError(f"{shown(out)} is {what}; the results need a folder")
         pairs = _distinct([(source, out / name) for source, name in _find(paths, out, passed_over)], format)
         _check_folders({target.parent for _, target in pairs}, out)
-    pairs = _without_clashes(pairs)
-    done = _check_free(pairs, overwrite, resume) if out != STREAM else set()
-    return Plan(
-        [pair for pair in pairs if pair[1] not in done], [target for _, target in pairs if target in done], passed_over
-    )
+    pairs = _without_replaced_links(_without_clashes(pairs), passed_over)
+    there = _check_free(pairs, overwrite, resume) if out != STREAM else set()
+    plan = Plan([pair for pair in pairs if pair[1] not in there], passed_over=passed_over)
+    for source, target in pairs:
+        if target in there and _is_result(source, target):
+            plan.done.append(target)
+        elif target in there:
+            plan.doubtful.append((source, target))
+    return plan
+
+
+def check_targets(pairs: list[tuple[Path, Path]], overwrite: bool) -> None:
+    """Raise TargetError for two sources of one target, and for a target that is there or an original."""
+    _without_clashes(pairs)
+    _check_free(pairs, overwrite, resume=False, remedy="--overwrite replaces such files")
 
 
 def shown(path: Path | str) -> str:
@@ -177,7 +193,7 @@ def _without_clashes(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     kept: dict[str, tuple[Path, Path]] = {}
     for source, target in pairs:
         other, _ = kept.setdefault(_key(target), (source, target))
-        if _identity(other) != _identity(source):
+        if identity(other) != identity(source):
             raise TargetError(
                 f"{shown(other)} and {shown(source)} would both become {shown(target)}; "
                 "restore them into folders of their own"
@@ -185,30 +201,49 @@ def _without_clashes(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     return list(kept.values())
 
 
-def _check_free(pairs: list[tuple[Path, Path]], overwrite: bool, resume: bool) -> set[Path]:
+def _without_replaced_links(pairs: list[tuple[Path, Path]], passed_over: list[Path]) -> list[tuple[Path, Path]]:
+    """Leave out links to pictures that are replaced by their results: else those would be restored once more."""
+    replaced = {_key(target) for _, target in pairs}
+    links = [source for source, _ in pairs if source.is_symlink() and os.path.realpath(source) in replaced]
+    passed_over += links
+    return [pair for pair in pairs if pair[0] not in links]
+
+
+def _is_result(source: Path, target: Path) -> bool:
+    """Tell whether a file has the time that a result of a source has; some disks count in steps of two seconds."""
+    if not source.exists():
+        return True
+    return abs(source.stat().st_mtime - target.stat().st_mtime) <= _CLOCK_STEP_SECONDS
+
+
+def _check_free(
+    pairs: list[tuple[Path, Path]],
+    overwrite: bool,
+    resume: bool,
+    remedy: str = "--resume leaves such results, --overwrite replaces them",
+) -> set[Path]:
     """Return the targets that --resume leaves as they are; raise TargetError for any other that is there."""
-    originals = {_identity(source) for source, _ in pairs}
+    originals = {identity(source) for source, _ in pairs}
     there = [(source, target) for source, target in pairs if os.path.lexists(target)]
     for source, target in there:
         if target.is_dir():
             raise TargetError(f"{shown(target)} is a folder; the result of {shown(source)} cannot take its place")
-        original = _identity(target) in originals
+        original = identity(target) in originals
         if original and not overwrite:
             raise TargetError(
                 f"{shown(target)} is an original; choose another --out, or let --overwrite replace it by its result"
             )
-        if original and _identity(source) != _identity(target):
+        if original and identity(source) != identity(target):
             raise TargetError(f"the result of {shown(source)} would replace {shown(target)}, another original")
     if there and not overwrite and not resume:
         are = "is" if len(there) == 1 else "are"
-        raise TargetError(
-            f"{listed(target for _, target in there)} {are} there already; "
-            "--resume leaves such results, --overwrite replaces them"
-        )
+        raise TargetError(f"{listed(target for _, target in there)} {are} there already; {remedy}")
+    if resume and not overwrite and (dangling := [target for _, target in there if not target.exists()]):
+        raise TargetError(f"{listed(dangling)}: a link to nothing, which is no result; remove it")
     return {target for _, target in there} if resume and not overwrite else set()
 
 
-def _identity(path: Path) -> tuple[int, int] | Path:
+def identity(path: Path) -> tuple[int, int] | Path:
     """Return what is the same for all names of one file; the name itself where there is no file."""
     try:
         status = path.stat()

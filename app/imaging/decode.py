@@ -81,12 +81,14 @@ def _picture(
         raise UndecodableImage("The colour profile is too large.", limit=MAX_ICC_BYTES, observed=len(icc))
     dpi = _plausible(dpi[::-1] if dpi and probe.orientation >= 5 else dpi)
     reader = READERS[probe.format]
+    # In AVIF and HEIC a profile goes before numbers (MIAF, 7.3.6.4); in PNG it is the other way round.
+    numbers = hasattr(reader, "colour_chunks") and (probe.format == "png" or not icc)
     return Picture(
         **pixels,
         icc=None if probe.mode == "cmyk" else icc or None,
         exif=probe.exif,
         dpi=dpi or _plausible(read_resolution(probe.exif)),
-        png_colour=reader.colour_chunks(data) if hasattr(reader, "colour_chunks") else (),
+        png_colour=reader.colour_chunks(data) if numbers else (),
         warnings=tuple(_warnings(probe, data, missing)),
     )
 

@@ -104,10 +104,12 @@ def encode(
 
 def _profile(picture: Picture, format: str, grey: bool) -> bytes | None:
     """Return the ICC profile that says what the picture's numbers mean; a PNG may say it by chunks instead."""
-    grey = grey and format != "webp"
+    grey, chunks = grey and format != "webp", dict(picture.png_colour)
+    if format != "png" and b"cICP" in chunks and (made := profile.from_chunks(chunks, grey)):
+        return made  # it goes before the profile (PNG third edition, 4.3)
     if picture.icc:
         return profile.fit(picture.icc, grey)
-    return None if format == "png" else profile.from_chunks(dict(picture.png_colour), grey)
+    return None if format == "png" else profile.from_chunks(chunks, grey)
 
 
 def _samples(picture: Picture, restored: np.ndarray, residual: bool, alpha: bool) -> np.ndarray:

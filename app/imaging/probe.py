@@ -21,6 +21,14 @@ _STRANGERS = (
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "This is a JPEG 2000 image. Save it as JPEG or PNG."),
     (rb"8BPS", "This is a Photoshop document. Save it as PNG or TIFF."),
     (rb"%PDF", "This is a PDF. Export the picture as PNG."),
+    (
+        rb"\x89PNG",
+        "This is a PNG whose line ends were changed on its way. Send it as binary, with curl by --data-binary.",
+    ),
+    (rb"II\xbc", "This is a JPEG XR image. Save it as JPEG or PNG."),
+    (rb"IIR[OS]|IIU\0|FUJIFILM|....ftypcrx ", "This is a camera's raw file. Develop it to JPEG or PNG."),
+    (rb"....ftyp(?:mp4|isom|qt  |M4V|avc1)|\x1a\x45\xdf\xa3", "This is a film. Send one picture of it."),
+    (rb"\s*<(?:\?xml|svg|!DOCTYPE|html)", "This is text: an SVG or a page. Send a picture made of pixels."),
 )
 
 

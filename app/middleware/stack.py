@@ -22,6 +22,7 @@ _READ = (
     "X-Request-ID",
     "Server-Timing",
     "X-DMSR-Weights",
+    "X-DMSR-Scale",
     "X-DMSR-Change",
     "X-DMSR-Warning",
     "Content-Disposition",
@@ -59,6 +60,8 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
             # Any: a header that is not known here changes nothing, and a list would forbid those of tracing tools.
             allow_headers=["*"],
             expose_headers=_READ,
+            # Chrome asks this before a page of the web calls a service at home; the operator has named the page.
+            allow_private_network=True,
         )
     app.add_middleware(RequestTarget)
     app.add_middleware(RequestLog, metrics=metrics)

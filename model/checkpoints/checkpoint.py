@@ -132,13 +132,13 @@ def file_sha256(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o666, times: tuple[int, int] | None = None) -> None:
     """Put data at path through a temporary file beside it, so that a crash leaves the old file or the new.
 
-    mode: its rights, of which the umask takes its part.
+    mode: its rights, of which the umask takes its part. times: when it was read and changed, in nanoseconds; else now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:40]}.", delete=False) as file:
         try:
             file.write(data)
             file.flush()
@@ -146,6 +146,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
             umask = os.umask(0o077)
             os.umask(umask)
             os.chmod(file.name, mode & ~umask)
+            if times:
+                os.utime(file.name, ns=times)
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

@@ -67,7 +67,8 @@ def test_every_variable_says_what_it_does():
 @pytest.mark.parametrize(
     "origin",
     ["https://example.org/", "https://example.org/app", "example.org", "https://Example.org", "https://example.org:443",
-     "http://example.org:80", "https://*.example.org", "ftp://example.org", "https://a.org;https://b.org"],
+     "http://example.org:80", "https://*.example.org", "http://localhost:05173", "https://a.org:0",
+     "ftp://example.org", "https://a.org;https://b.org"],
 )  # fmt: skip
 def test_an_origin_that_no_browser_sends_stops_the_start(monkeypatch, origin):
     monkeypatch.setenv("DMSR_CORS_ORIGINS", f"https://fine.org,{origin}")
@@ -76,8 +77,24 @@ def test_an_origin_that_no_browser_sends_stops_the_start(monkeypatch, origin):
 
 
 @pytest.mark.parametrize(
-    "origins", ["*", "https://example.org", "http://localhost:5173, https://a.b", "http://[::1]:80"]
+    "origins",
+    ["*", "https://example.org", "http://localhost:5173, https://a.b", "http://[::1]:80", "http://my_app:8080"],
 )
 def test_origins_as_browsers_write_them_are_taken(monkeypatch, origins):
     monkeypatch.setenv("DMSR_CORS_ORIGINS", origins)
     assert Settings.from_environment().cors.origins == origins
+
+
+@pytest.mark.parametrize(
+    "host", ["http://example.org", "example.org:8000", "example.org/", "*.example.org", "[::1]", "a b", "localhost:80"]
+)
+def test_a_host_that_no_request_is_for_stops_the_start(monkeypatch, host):
+    monkeypatch.setenv("DMSR_SERVER_HOSTS", f"fine.org,{host}")
+    with pytest.raises(SettingsError, match="not a name alone"):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize("hosts", ["*", "Example.org, my_app", "::1,fe80::1,127.0.0.1"])
+def test_hosts_as_requests_name_them_are_taken(monkeypatch, hosts):
+    monkeypatch.setenv("DMSR_SERVER_HOSTS", hosts)
+    assert Settings.from_environment().server.hosts == hosts

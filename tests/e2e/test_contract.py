@@ -97,6 +97,13 @@ def test_a_misspelt_option_in_the_body_is_named(client, by):
     assert (answer.status_code, answer.json()["parameter"]) == (422, "qualty")
 
 
+@pytest.mark.parametrize("query", ["format=png&format=jpeg", "quality=50&quality=50"])
+def test_an_option_that_stands_twice_in_the_query_is_named(client, query):
+    answer = client.post(f"/derain?{query}", content=encoded(PHOTO))
+    assert (answer.status_code, answer.json()["parameter"]) == (422, query.partition("=")[0])
+    assert "2 times" in answer.json()["detail"]
+
+
 def test_json_in_is_json_out(client):
     answer = client.post("/derain", json={"data": b64encode(encoded(PHOTO)).decode(), "filename": "a.png"})
     assert answer.headers["content-type"] == "application/json"

@@ -278,6 +278,12 @@ def test_a_preflight_for_a_header_of_the_docs_is_granted(strict_server, name):
     assert name.lower() in answer.headers["access-control-allow-headers"].lower()
 
 
+def test_a_page_of_the_web_may_call_a_service_at_home_if_it_is_named(strict_server):
+    asked = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}
+    answer = httpx.options(f"{strict_server.url}/derain", headers={"origin": "https://example.org"} | asked)
+    assert (answer.status_code, answer.headers["access-control-allow-private-network"]) == (200, "true")
+
+
 def test_a_missing_network_is_no_matter_of_coming_back(client):
     answer = client.post("/dehaze", content=PHOTO)
     assert answer.json()["type"] == "/problems/task-unavailable"

@@ -1,7 +1,8 @@
 """The image formats read here, a file each: `read` reads the header, `open_image` opens the pixels with Pillow.
 
 Some have more: `read_deep` returns samples that Pillow would narrow or does not know, None for others; `complete` tells
-how much of a picture is missing; `colour_chunks` says what its numbers mean, in the chunks of PNG.
+how much of a picture is missing; `colour_chunks` says what its numbers mean, in the chunks of PNG; `narrowing` says in
+words what is not handed over.
 
 Pillow is given the bytes that make the picture and no others. Text, thumbnails, unknown chunks and further pages never
 reach it: what it does not see cannot cost memory or time.

@@ -27,6 +27,8 @@ def read(data: bytes) -> Header:
         elif data[at] == _FRAME:
             frames += 1
             at += 10 + _palette_bytes(data[at + 9]) + 1
+        elif frames:  # some writers fill up with zeros
+            break
         else:
             raise UndecodableImage("The GIF has a block of an unknown kind.")
         while at < len(data) and data[at]:

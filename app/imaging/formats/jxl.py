@@ -7,17 +7,22 @@ import struct
 from importlib import import_module
 from io import BytesIO
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from app.errors import UndecodableImage, UnsupportedImage
+from app.imaging import color
 from app.imaging.formats.header import Header, Samples
 
 CODESTREAM = b"\xff\x0a"
 CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 MAX_BOXES = 4096
+
+# Hundreds of channels have longer headers, and are refused.
+_HEADER_BYTES = 66
 
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -45,30 +50,38 @@ class _Bits:
         return constant + self.take(further)
 
 
+class _Container(NamedTuple):
+    """Hold the beginning of the codestream and the EXIF, and whether that is packed and the picture a JPEG."""
+
+    codestream: bytes
+    exif: bytes
+    packed_exif: bool
+    holds_jpeg: bool
+
+
+class _Picture(NamedTuple):
+    """Hold what the codestream's header says: sides as stored, the turn to display them, bits as stored."""
+
+    width: int
+    height: int
+    orientation: int = 1
+    bits: int = 8
+    mode: str = "rgb"
+    alpha: bool = False
+    premultiplied: bool = False
+    frames: int = 1
+
+
 def read(data: bytes) -> Header:
     """Read size, orientation, depth and alpha; refuse animations and floating-point samples."""
-    codestream, exif = _contents(data)
-    bits = _Bits(codestream[2:66])
-    width, height = _size(bits)
-    turned, depth, mode, alpha, frames = False, 8, "rgb", False, 1
-    if not bits.take(1):  # not all as usual
-        if bits.take(1):
-            turned = bits.take(3) >= 4
-            if bits.take(1):
-                _size(bits)
-            if bits.take(1):
-                raise UnsupportedImage("The JPEG XL holds a preview beside its picture. Save it without.")
-            frames += bits.take(1)
-        if frames == 1:
-            if bits.take(1):
-                raise UnsupportedImage("The JPEG XL has floating-point samples. Save it with 8 or 16 bits a channel.")
-            depth = bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
-            bits.take(1)
-            alpha, grey = _channels(bits)
-            mode = "grey" if grey else "rgb"
-    if turned:  # the decoder turns it upright
-        width, height = height, width
-    return Header(width, height, mode, depth if depth == 8 else 16, alpha, frames, exif, 1)
+    container = _contents(data)
+    found = _read_picture(container.codestream)
+    bits = 16 if found.bits > 8 and not _narrowed(found) else 8
+    # The decoder turns a picture upright, but not a JPEG, which it gives back byte for byte.
+    turned = found.orientation >= 5 and not container.holds_jpeg
+    width, height = (found.height, found.width) if turned else (found.width, found.height)
+    orientation = found.orientation if container.holds_jpeg else 1
+    return Header(width, height, found.mode, bits, found.alpha, found.frames, container.exif, orientation)
 
 
 def open_image(data: bytes) -> ImageFile:
@@ -90,7 +103,27 @@ def read_deep(data: bytes) -> Samples:
         raise UnsupportedImage(
             "The JPEG XL has samples of a kind that is not read. Save it with 8 or 16 bits a channel."
         )
-    return Samples(np.frombuffer(pixels, kind).reshape(info.height, info.width, -1), icc or None)
+    values = np.frombuffer(pixels, kind).reshape(info.height, info.width, -1)
+    if _read_picture(_contents(data).codestream).premultiplied:
+        values = values.copy()
+        color.unmultiply(values)
+    return Samples(values, icc or None)
+
+
+def narrowing(data: bytes) -> str | None:
+    """Say what the plug-in does not hand over."""
+    container = _contents(data)
+    found, lost = _read_picture(container.codestream), []
+    if found.bits > 8 and _narrowed(found):
+        lost.append(f"The JPEG XL's {found.bits} bits a channel were narrowed to 8.")
+    if container.packed_exif:
+        lost.append("The JPEG XL's EXIF is packed with Brotli and was left out.")
+    return " ".join(lost) or None
+
+
+def _narrowed(found: _Picture) -> bool:
+    """Tell whether the plug-in gives 8 bits of a picture of more: it keeps those of grey ones only."""
+    return found.mode != "grey"
 
 
 def library() -> ModuleType:
@@ -104,11 +137,11 @@ def library() -> ModuleType:
         ) from None
 
 
-def _contents(data: bytes) -> tuple[bytes, bytes]:
-    """Return the codestream, or its beginning, and the EXIF."""
+def _contents(data: bytes) -> _Container:
+    """Read the boxes; the codestream may lie in several."""
     if data.startswith(CODESTREAM):
-        return data, b""
-    at, codestream, exif = 0, b"", b""
+        return _Container(data, b"", False, False)
+    at, parts, exif, packed, jpeg = 0, [], b"", False, False
     for _ in range(MAX_BOXES):
         if at + 8 > len(data):
             break
@@ -118,16 +151,53 @@ def _contents(data: bytes) -> tuple[bytes, bytes]:
             (length,) = struct.unpack_from(">Q", data, start)
             start += 8
         end = len(data) if length == 0 else at + length
-        if kind in (b"jxlc", b"jxlp") and not codestream:
-            codestream = data[start + 4 * (kind == b"jxlp") : end]
+        if kind in (b"jxlc", b"jxlp"):
+            # The header may take several of them, the pixels are not looked at.
+            begin = start + 4 * (kind == b"jxlp")
+            parts.append(data[begin : min(end, begin + _HEADER_BYTES)])
         elif kind == b"Exif" and not exif:
-            exif = data[start + 4 + int.from_bytes(data[start : start + 4], "big") : end]
+            # Some writers leave out the offset that stands before it.
+            offset = 0 if data.startswith((b"II*\0", b"MM\0*"), start) else 4 + _number(data, start)
+            exif = data[start + offset : end]
+        elif kind == b"brob":
+            packed |= data.startswith(b"Exif", start)
+        elif kind == b"jbrd":
+            jpeg = True
         if end < start:
             break
         at = end
+    codestream = b"".join(parts)
     if not codestream.startswith(CODESTREAM):
         raise UndecodableImage("The JPEG XL holds no codestream.")
-    return codestream, exif
+    return _Container(codestream, exif, packed and not exif, jpeg)
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
+
+
+def _read_picture(codestream: bytes) -> _Picture:
+    """Read the image header (D.2, D.3)."""
+    bits = _Bits(codestream[2:_HEADER_BYTES])
+    width, height = _size(bits)
+    found = _Picture(width, height)
+    if bits.take(1):  # all as usual
+        return found
+    if bits.take(1):
+        found = found._replace(orientation=1 + bits.take(3))
+        if bits.take(1):
+            _size(bits)
+        if bits.take(1):
+            raise UnsupportedImage("The JPEG XL holds a preview beside its picture. Save it without.")
+        if bits.take(1):
+            return found._replace(frames=2)
+    if bits.take(1):
+        raise UnsupportedImage("The JPEG XL has floating-point samples. Save it with 8 or 16 bits a channel.")
+    depth = bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+    bits.take(1)
+    alpha, premultiplied, grey = _channels(bits)
+    mode = "grey" if grey else "rgb"
+    return found._replace(bits=depth, mode=mode, alpha=alpha, premultiplied=premultiplied)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -145,9 +215,9 @@ def _size(bits: _Bits) -> tuple[int, int]:
     return height * across // down, height
 
 
-def _channels(bits: _Bits) -> tuple[bool, bool]:
-    """Return whether there is an alpha channel, and whether the colours are grey (D.3)."""
-    extra, alpha = bits.choose((0, 0), (1, 0), (2, 4), (1, 12)), False
+def _channels(bits: _Bits) -> tuple[bool, bool, bool]:
+    """Return whether there is an alpha channel, whether it is in the colours, and whether those are grey (D.3)."""
+    extra, alpha, premultiplied = bits.choose((0, 0), (1, 0), (2, 4), (1, 12)), False, False
     for _ in range(extra):
         if bits.take(1):  # as usual: alpha of 8 bits
             alpha = True
@@ -160,11 +230,11 @@ def _channels(bits: _Bits) -> tuple[bool, bool]:
         name = bits.choose((0, 0), (0, 4), (16, 5), (48, 10))
         for _ in range(name):
             bits.take(8)
-        bits.take(1)
+        premultiplied |= bool(bits.take(1))
         alpha = True
     bits.take(1)  # XYB or not
     grey = False
     if not bits.take(1):  # colours not as usual
         bits.take(1)
         grey = bits.choose((0, 0), (1, 0), (2, 4), (18, 6)) == 1
-    return alpha, grey
+    return alpha, premultiplied, grey

@@ -10,7 +10,7 @@ import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from app.errors import UndecodableImage
+from app.errors import UndecodableImage, UnsupportedImage
 from app.imaging.formats.header import Header, Samples
 
 # 150 MB of pixels in chunks of 8 kB, the smallest that encoders write, are 18,000.
@@ -18,20 +18,21 @@ MAX_CHUNKS = 65_536
 
 COLOUR_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _SIGNATURE_BYTES = 8
-_CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_PIECE_BYTES, _LAST_FILTER = 512, 4
+_PIECE_BYTES, _RESCUED_BYTES, _LAST_FILTER = 1 << 14, 64, 4
 # Of each pass: the first column and row, and the steps between them (PNG third edition, 8.2).
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PICTURE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"pHYs"))
-_GREY, _RGB, _GREY_ALPHA, _RGBA = 0, 2, 4, 6
-_MODES = {_GREY: "grey", _RGB: "rgb", 3: "palette", _GREY_ALPHA: "grey", _RGBA: "rgb"}
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+_MODES = {_GREY: "grey", _RGB: "rgb", _PALETTE: "palette", _GREY_ALPHA: "grey", _RGBA: "rgb"}
 # The depths each colour type has (PNG third edition, table 8).
-_BITS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), 3: (1, 2, 4, 8), _GREY_ALPHA: (8, 16), _RGBA: (8, 16)}
+_BITS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY_ALPHA: (8, 16), _RGBA: (8, 16)}
 
 
 def read(data: bytes) -> Header:
     """Read IHDR and the few chunks that say more: transparency, animation, EXIF."""
+    if data.startswith(b"CgBI", _SIGNATURE_BYTES + 4):
+        raise UnsupportedImage("The PNG is of the kind that Xcode makes for iPhones (CgBI). Save it as a plain PNG.")
     width, height, bits, colour_type, *methods = struct.unpack_from(">4xIIBBBBB", data, _SIGNATURE_BYTES + 4)
     if bits not in _BITS.get(colour_type, ()) or methods[:2] != [0, 0] or methods[2] > 1:
         raise UndecodableImage(
@@ -50,8 +51,11 @@ def read(data: bytes) -> Header:
 
 def open_image(data: bytes) -> ImageFile:
     """Open the picture from the chunks that make it, each but IDAT once: text and profile bombs stay outside."""
-    image = PngImageFile(BytesIO(b"".join(_picture_parts(data))))
     bits, colour_type = data[24], data[25]
+    parts = _picture_parts(data)
+    if colour_type == _PALETTE and not any(part[4:8] == b"PLTE" for part in parts):
+        raise UndecodableImage("The PNG's palette is missing.")
+    image = PngImageFile(BytesIO(b"".join(parts)))
     if colour_type == _GREY and 1 < bits < 8 and "transparency" in image.info:
         # Pillow widens the pixels of 2 and 4 bits to 8, but not the transparent value it compares them with.
         image.info["transparency"] *= 255 // (2**bits - 1)
@@ -110,41 +114,46 @@ def _picture_parts(data: bytes) -> list[memoryview]:
 
 
 def complete(data: bytes) -> tuple[bytes, float]:
-    """Return the picture as a whole file, and the part of it that is missing, 0 to 1.
+    """Return the picture as a whole file, and the part of it that is missing, 0 to 1, judged by what can be unpacked.
 
-    A file whose chunks are sound is returned as it is. Of another the rows that can be had are kept, and the others
-    are black.
+    A sound file is returned as it is. Of another the rows that can be had are kept, and the others are black.
     """
     chunks = [
         (kind, start, end, zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big"))
         for kind, start, end in _chunks(data)
     ]
-    if all(sound for kind, *_, sound in chunks if kind in _CRITICAL) and chunks[-1][0] == b"IEND":
-        return data, 0.0
     width, height, bits, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
     pixel_bits = bits * _CHANNELS[colour_type]
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     sizes = [(-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes]
     expected = sum((1 + -(-columns * pixel_bits // 8)) * rows for columns, rows in sizes if columns > 0 and rows > 0)
-    unpacker, unpacked, left = zlib.decompressobj(), [], expected
-    packed_parts = (
-        data[start + 8 : end - 4 if sound else end] for kind, start, end, sound in chunks if kind == b"IDAT"
+    packed = memoryview(
+        b"".join(data[start + 8 : end - 4 if sound else end] for kind, start, end, sound in chunks if kind == b"IDAT")
     )
-    with suppress(zlib.error):
-        for part in packed_parts:
-            # Piece by piece: of one that is damaged zlib gives nothing.
-            for at in range(0, len(part), _PIECE_BYTES):
-                if left:
-                    unpacked.append(unpacker.decompress(part[at : at + _PIECE_BYTES], left))
-                    left -= len(unpacked[-1])
-    rows = _with_known_filters(b"".join(unpacked), pixel_bits, sizes)
-    packed = zlib.compress(rows.ljust(expected, b"\0"), 0)
+    sound = all(sound for kind, *_, sound in chunks if kind in _PICTURE_CHUNKS) and chunks[-1][0] == b"IEND"
+    if sound and sum(map(len, _unpacked(packed, expected))) >= expected:
+        return data, 0.0
+    # Byte by byte, nearly: of a piece that is damaged zlib gives nothing. Without the checksum at the end.
+    unpacked = b"".join(_unpacked(packed[2:], expected, -zlib.MAX_WBITS, _RESCUED_BYTES))[:expected]
+    rows = _with_known_filters(unpacked, pixel_bits, sizes)
     before = [data[start:end] for kind, start, end, sound in chunks if sound and kind not in (b"IDAT", b"IEND")]
     made = [
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in ((b"IDAT", packed), (b"IEND", b""))
+        for kind, content in ((b"IDAT", zlib.compress(rows.ljust(expected, b"\0"), 0)), (b"IEND", b""))
     ]
     return b"".join((data[:_SIGNATURE_BYTES], *before, *made)), 1 - len(rows) / expected
+
+
+def _unpacked(
+    packed: memoryview, expected: int, window_bits: int = zlib.MAX_WBITS, piece_bytes: int = _PIECE_BYTES
+) -> Iterator[bytes]:
+    """Yield what can be unpacked, and at most a byte more than expected: so a checksum behind it is read too."""
+    unpacker, left = zlib.decompressobj(window_bits), expected + 1
+    with suppress(zlib.error):
+        for at in range(0, len(packed), piece_bytes):
+            if left:
+                yield (piece := unpacker.decompress(packed[at : at + piece_bytes], left))
+                left -= len(piece)
 
 
 def _with_known_filters(rows: bytes, pixel_bits: int, sizes: list[tuple[int, int]]) -> bytes:

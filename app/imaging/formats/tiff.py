@@ -37,9 +37,13 @@ _REFUSED_COMPRESSIONS = {
     34925: "LZMA",
     50000: "Zstandard",
     50001: "WebP",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50002: "JPEG XL",
     52546: "JPEG XL",
 }
-_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
+_YCBCR = 6
+_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", _YCBCR: "rgb"}
 _DEEP_PHOTOMETRICS = (0, 1, 2)
 _UNSIGNED, _UNDEFINED_FORMAT = 1, 4
 _REFUSED_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
@@ -62,8 +66,11 @@ def read(data: bytes) -> Header:
         )
     found = layout(page)
     _check_samples(page, photometric, found.bits)
-    if compression == _JPEG and not found.plain:
+    if compression == _JPEG and photometric in _DEEP_PHOTOMETRICS and not found.plain:
         raise UnsupportedImage("The TIFF has JPEG compression of samples other than colours. Save it with LZW.")
+    coarse = compression == _UNCOMPRESSED and page.values(Tag.YCBCR_SUBSAMPLING, (1, 1)) != (1, 1)
+    if photometric == _YCBCR and (coarse or found.planes > 1):
+        raise UnsupportedImage("The TIFF has YCbCr in planes, or with coarser colours, uncompressed. Save it as RGB.")
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
     sides = page.value(Tag.TILE_WIDTH, 1), page.value(Tag.TILE_HEIGHT, 1)
     if min(width, height, *sides) < 1:
@@ -88,6 +95,16 @@ def read_deep(data: bytes) -> Samples | None:
         return None
     icc = page.fields.get(Tag.ICC_PROFILE)
     return Samples(read_samples(data, page), bytes(icc.value) if icc else None, read_resolution(data))
+
+
+def narrowing(data: bytes) -> str | None:
+    """Say how many samples a pixel are left out: those that are neither colours nor alpha."""
+    page = first_directory(data)
+    found = layout(page)
+    others = found.samples - found.colours - found.alpha
+    if page.value(Tag.PHOTOMETRIC, 0) not in _DEEP_PHOTOMETRICS or others <= 0:
+        return None
+    return f"{others} of the TIFF's {found.samples} channels, neither colours nor transparency, were left out."
 
 
 def _picture_fields(page: Directory) -> dict[int, Field]:

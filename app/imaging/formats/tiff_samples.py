@@ -15,47 +15,52 @@ from app.imaging.ifd import Field
 _DIFFERENCES, _CODED_WITH_THEM = 2, (5, 8, 32946)
 _INVERTED, _RGB = 0, 2
 _ALPHA = frozenset((1, 2, 999))  # associated, unassociated, Corel's
-_ASSOCIATED = 1
+_ASSOCIATED, _UNASSOCIATED = 1, 2
 
 
 class Layout(NamedTuple):
-    """Say which samples a pixel has: colours, then an alpha or not, then others; and their bits."""
+    """Say which samples a pixel has, and their bits: colours, then others, of which that at `alpha_at` is alpha."""
 
     colours: int
-    alpha: bool
+    alpha_at: int | None
     associated: bool
     samples: int
     bits: int
     planes: int
 
     @property
+    def alpha(self) -> bool:
+        return self.alpha_at is not None
+
+    @property
     def plain(self) -> bool:
         """Tell whether Pillow reads such samples as they are."""
-        return self.bits <= 8 and not self.associated and not (self.alpha and self.planes > 1)
+        return self.bits < 8 or (self.bits == 8 and self.samples == self.colours)
 
 
 def layout(page: Directory) -> Layout:
     """Read the layout of a grey or RGB picture."""
     samples, extra = page.value(Tag.SAMPLES, 1), page.values(Tag.EXTRA_SAMPLES)
     colours = 3 if page.value(Tag.PHOTOMETRIC, 0) == _RGB else 1
-    unnamed = colours == 3 and samples == 4 and not extra
-    alpha = samples > colours and (unnamed or (extra[:1] != () and extra[0] in _ALPHA))
-    associated = alpha and extra[:1] == (_ASSOCIATED,)
+    if colours == 3 and samples == 4 and not extra:
+        extra = (_UNASSOCIATED,)
+    found = [(colours + place, kind) for place, kind in enumerate(extra[: samples - colours]) if kind in _ALPHA]
+    alpha_at, kind = found[0] if found else (None, None)
     planes = samples if page.value(Tag.PLANES, 1) == 2 else 1
-    return Layout(colours, alpha, associated, samples, max(page.values(Tag.BITS, (1,))), planes)
+    return Layout(colours, alpha_at, kind == _ASSOCIATED, samples, max(page.values(Tag.BITS, (1,))), planes)
 
 
 def read_samples(data: bytes, page: Directory) -> np.ndarray:
     """Return the samples, uint8 or uint16 (H, W, colours and alpha), colours not premultiplied, black being zero."""
     found = layout(page)
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
-    kept = found.colours + found.alpha
-    result = np.empty((height, width, kept), np.uint16 if found.bits == 16 else np.uint8)
+    kept = [*range(found.colours), *([] if found.alpha_at is None else [found.alpha_at])]
+    result = np.empty((height, width, len(kept)), np.uint16 if found.bits == 16 else np.uint8)
     if found.planes == 1:
-        result[:] = _plane(data, page, found, 0)[..., :kept]
+        result[:] = _plane(data, page, found, 0)[..., kept]
     else:
-        for plane in range(kept):
-            result[..., plane] = _plane(data, page, found, plane)[..., 0]
+        for place, plane in enumerate(kept):
+            result[..., place] = _plane(data, page, found, plane)[..., 0]
     if page.value(Tag.PHOTOMETRIC, 0) == _INVERTED:
         colours = result[..., : found.colours]
         np.subtract(np.iinfo(result.dtype).max, colours, out=colours)

@@ -82,6 +82,7 @@ def test_a_form_brings_the_name_of_the_file_and_options():
         (form(part("file", b"a"), part("format", b"b"), part("format", b"b")), "several parts named 'format'"),
         (form(*[part(str(number), b"") for number in range(17)]), "more than 16 parts"),
         (b"no form at all", "boundary"),
+        (form(part("file", PICTURE)).replace(b"\r\n", b"\n"), "end in LF"),
         (b"", "empty"),
     ],
 )
@@ -157,9 +158,10 @@ def test_spaces_in_base64_cost_nothing():
         b64encode(PICTURE).decode(),
         urlsafe_b64encode(PICTURE).decode().rstrip("="),
         "data:image/jpeg;base64," + b64encode(PICTURE).decode(),
+        " DATA:image/jpeg;name=a;Base64," + b64encode(PICTURE).decode(),
         "\n".join(b64encode(PICTURE).decode()[at : at + 76] for at in range(0, 20_000, 76)),
     ],
-    ids=["plain", "url-safe", "data URL", "lines"],
+    ids=["plain", "url-safe", "data URL", "another data URL", "lines"],
 )
 def test_the_picture_is_taken_out_of_json(data):
     upload = read(
@@ -178,6 +180,8 @@ def test_the_picture_is_taken_out_of_json(data):
         (b'{"data": "not base64!"}', "not base64"),
         (b'{"data": "\xc3\xa9"}', "not base64"),
         (b'{"data": ""}', "empty"),
+        (b'{"data": "YQ==", "data": "Yg=="}', "several members named 'data'"),
+        (b'{"data": "YQ==", "format": "png", "format": "jpeg"}', "several members named 'format'"),
         (b"[" * 100_000, "far more members"),
         (b'{"data": "", "a": [' + b"{}," * 1_000_000, "far more members"),
     ],
@@ -191,6 +195,38 @@ def test_the_words_say_what_is_wrong_with_json(body, words):
 def test_a_content_encoding_is_refused_by_name(coding):
     with pytest.raises(CompressedBody, match=coding.split()[-1].lower()):
         read(PICTURE, "image/jpeg", content_encoding=coding)
+
+
+def test_every_line_and_every_part_is_asked_for_its_encoding():
+    lines = [(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]
+    with pytest.raises(CompressedBody, match="gzip"):
+        asyncio.run(read_upload(Request({"type": "http", "headers": lines})))
+    for header in (b"Content-Encoding: gzip", b"Content-Transfer-Encoding: BASE64"):
+        with pytest.raises(CompressedBody, match=header.split()[1].decode().lower()):
+            read(form(part("file", PICTURE).replace(b"\r\n\r\n", b"\r\n" + header + b"\r\n\r\n")), FORM)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"file=photo.jpg", "application/x-www-form-urlencoded", "text alone"),
+        (b"data=iVBORw0KGgo%3D&format=png", "application/x-www-form-urlencoded; charset=utf-8", "text alone"),
+        (form(part("file", PICTURE)), "multipart/mixed; boundary=bound", "multipart/mixed; a form is"),
+        (form(part("file", PICTURE)), "multipart/related; boundary=bound", "multipart/related; a form is"),
+    ],
+)
+def test_forms_of_other_kinds_are_told_which_is_meant(body, kind, words):
+    with pytest.raises(MalformedRequest, match=words):
+        read(body, kind)
+
+
+def test_a_picture_is_one_whatever_curl_calls_it():
+    assert read(PICTURE, "application/x-www-form-urlencoded").picture == PICTURE
+
+
+@pytest.mark.parametrize("kind", ["text/json", "application/vnd.example+json", "Application/JSON;charset=utf-8"])
+def test_json_by_its_other_names(kind):
+    assert read(b'{"data": "YWJj"}', kind).picture == b"abc"
 
 
 def test_no_encoding_by_name_is_none():

@@ -16,6 +16,7 @@ from app.api.file_names import answer_name, disposition
         ("..", "picture-derained.png"),
         (".jpg", "jpg-derained.png"),
         ('a"b\r\nX-Evil: 1.jpg', "a_bX-Evil_ 1-derained.png"),
+        ("a%22b.jpg", "a_b-derained.png"),
         ("gpj.\u202eexe", "gpj-derained.png"),
         ("x" * 500 + ".jpg", "x" * 100 + "-derained.png"),
     ],

@@ -42,6 +42,24 @@ def test_one_picture_gets_the_weather_it_has_in_its_folder(dmsr, photos, tmp_pat
     assert (tmp_path / "single" / "b.png").read_bytes() == (tmp_path / "all" / "b.png").read_bytes()
 
 
+def test_no_picture_is_lost(dmsr, photos, tmp_path):
+    """Neither an original, nor a file that is there, nor one of two results of one name."""
+    Image.new("RGB", (50, 50)).save(photos / "c.png")
+    before = (photos / "c.png").read_bytes()
+    assert "is an original" in dmsr("rain", photos, "-o", photos).output
+    Image.new("RGB", (50, 50)).save(photos / "a.webp")
+    assert "would both become" in dmsr("rain", photos, "-o", tmp_path / "out").output
+    (photos / "a.webp").unlink()
+    assert dmsr("rain", photos, "-o", tmp_path / "out").exit_code == 0
+    again = dmsr("rain", photos, "-o", tmp_path / "out")
+    assert again.exit_code == 2
+    assert "there already; --overwrite replaces" in again.output
+    assert dmsr("rain", photos, "-o", tmp_path / "out", "--overwrite").exit_code == 0
+    both = dmsr("camera-rain", photos, "-o", tmp_path / "both", "--target", tmp_path / "both")
+    assert "one folder" in both.output
+    assert (photos / "c.png").read_bytes() == before
+
+
 def test_unreadable_pictures_are_named_and_the_others_done(dmsr, photos, tmp_path):
     (photos / "broken.png").write_bytes(b"nothing")
     result = dmsr("rain", photos, "-o", tmp_path / "out")

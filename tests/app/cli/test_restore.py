@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.main import app
+from app.cli.targets import Plan
 from model import Restorer
 from tests.pictures import drawn, encoded
 
@@ -85,9 +86,38 @@ def test_resume_leaves_out_what_is_done(dmsr, tmp_path):
     for name in ("a.png", "b.png"):
         (inputs / name).write_bytes(encoded(drawn(64, 64)))
     (out / "a.png").write_bytes(b"kept")
+    os.utime(out / "a.png", ns=((inputs / "a.png").stat().st_mtime_ns,) * 2)
     assert dmsr(inputs, "-o", out, "--resume").exit_code == 0
     assert (out / "a.png").read_bytes() == b"kept"
     assert (out / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_result_of_another_picture_is_no_reason_to_leave_one_out(dmsr, photo, tmp_path):
+    """It stays, both are named, the others are made, and the exit code tells."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "photo.png").write_bytes(b"another's")
+    os.utime(tmp_path / "out" / "photo.png", (0, 0))
+    ended = dmsr(tmp_path, "-o", tmp_path / "out", "--resume")
+    assert ended.exit_code == 1
+    assert f"{photo}: {tmp_path / 'out' / 'photo.png'} is there and has another time" in ended.output
+    assert (tmp_path / "out" / "photo.png").read_bytes() == b"another's"
+
+
+def test_the_longest_name_there_can_be_is_no_hindrance(dmsr, photo, tmp_path):
+    longest = photo.rename(tmp_path / ("x" * 251 + ".png"))
+    assert dmsr(longest, "-o", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out" / longest.name).exists()
+
+
+def test_a_result_never_replaces_one_of_the_same_run(dmsr, photo, tmp_path, monkeypatch):
+    """A disk that does not know capitals makes one file of two targets, which --overwrite must not lose."""
+    other = tmp_path / "other.png"
+    other.write_bytes(encoded(drawn(64, 64)))
+    one = tmp_path / "out" / "a.png"
+    pairs = [(photo, one), (other, tmp_path / "out" / ".." / "out" / "a.png")]
+    monkeypatch.setattr("app.cli.restore.plan", lambda *_, **__: Plan(pairs))
+    ended = dmsr(photo, other, "-o", tmp_path / "out", "--overwrite")
+    assert (ended.exit_code, Image.open(one).size) == (1, (130, 90))
 
 
 def test_a_dash_is_stdin_and_stdout(tiny_weights):

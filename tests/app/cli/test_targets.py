@@ -106,6 +106,41 @@ def test_what_is_there_is_left_or_replaced_as_asked(here):
     assert len(targets(here, ["in"], "out", overwrite=True)) == 2
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_what_may_be_another_picture_s_result_is_not_done(here, seconds):
+    """Two folders with pictures of one name, or a new picture whose name a result had to give up, are told by time."""
+    make(here, "d1/DSC1.jpg", "d2/DSC1.jpg", "out/DSC1.jpg")
+    status = (here / "d1/DSC1.jpg").stat()
+    os.utime(here / "d2/DSC1.jpg", (0, status.st_mtime + seconds))
+    os.utime(here / "out/DSC1.jpg", (0, status.st_mtime + 1))  # a disk that counts in steps of two seconds
+    assert plan([here / "d1"], here / "out", None, resume=True).done == [here / "out/DSC1.jpg"]
+    second = plan([here / "d2"], here / "out", None, resume=True)
+    assert (second.pairs, second.done) == ([], [])
+    assert second.doubtful == [(here / "d2/DSC1.jpg", here / "out/DSC1.jpg")]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_link_to_nothing_is_no_result_and_no_folder(here, resume):
+    make(here, "in/a.png", "in/b.png")
+    (here / "out").mkdir()
+    (here / "out/a.png").symlink_to(here / "gone.png")
+    with pytest.raises(TargetError, match="link to nothing" if resume else "there already"):
+        plan([here / "in"], here / "out", None, resume=resume)
+    (here / "dangling").symlink_to(here / "gone")
+    with pytest.raises(TargetError, match="dangling is a link to nothing"):
+        plan([here / "in"], here / "dangling", None, resume=resume)
+
+
+def test_a_link_beside_a_picture_that_is_replaced_is_not_restored_once_more(here):
+    make(here, "in/b.png")
+    (here / "in/a.png").symlink_to("b.png")
+    (here / "in/c.png").symlink_to("b.png")
+    found = plan([here / "in"], here / "in", None, overwrite=True)
+    assert found.pairs == [(here / "in/b.png", here / "in/b.png")]
+    assert found.passed_over == [here / "in/a.png", here / "in/c.png"]
+    assert len(plan([here / "in"], here / "out", None).pairs) == 3
+
+
 @pytest.mark.parametrize("out", ["in/out", "in/deep/out", "in/../in/out", "link/out"])
 def test_results_inside_the_input_folder_are_not_restored_again(here, out):
     make(here, "in/a.jpg", "in/deep/b.jpg", "in/out/old.jpg", "in/deep/out/old.jpg")

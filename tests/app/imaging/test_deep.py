@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from app.errors import UnsupportedImage
 from app.imaging.color import unmultiply
 from app.imaging.decode import decode
 from app.imaging.encode import encode
@@ -136,6 +137,44 @@ def test_no_grey_tiff_with_alpha_becomes_invisible(extra, planes, compression):
     picture = decoded(file.getvalue())
     assert (picture.alpha == 200).all()
     assert np.abs(picture.rgb - (90.0 if extra == "unassalpha" else 90 * 255 / 200)).max() <= 0.5
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize(
+    ("photometric", "extra", "alpha"),
+    [
+        ("minisblack", ["unspecified"] * 3, None),
+        ("minisblack", ["unspecified", "unassalpha"], 2),
+        ("miniswhite", ["unassalpha"], 1),
+        ("rgb", ["unspecified"], None),
+        ("rgb", ["unspecified", "unassalpha", "unspecified"], 4),
+    ],
+)
+def test_further_channels_of_a_tiff_are_found_or_their_loss_said(photometric, extra, alpha, planes, kind):
+    colours = 3 if photometric == "rgb" else 1
+    samples = deep_samples(colours + len(extra)).astype(kind)
+    stored = samples.copy()
+    if photometric == "miniswhite":
+        stored[..., 0] = np.iinfo(kind).max - stored[..., 0]
+    if planes == "separate":
+        stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    file = BytesIO()
+    tifffile.imwrite(file, stored, photometric=photometric, planarconfig=planes, extrasamples=extra)
+    picture = decoded(file.getvalue())
+    found = picture.deep if kind == np.uint16 else picture.rgb[..., :colours]
+    np.testing.assert_array_equal(found, samples[..., :colours])
+    np.testing.assert_array_equal(picture.alpha, None if alpha is None else samples[..., alpha])
+    lost = len(extra) - (alpha is not None)
+    assert len(picture.warnings) == (lost > 0)
+    assert all(f"{lost} of the TIFF's" in warning for warning in picture.warnings)
+
+
+def test_a_sound_tiff_of_a_kind_that_is_not_read_is_not_called_damaged():
+    file = BytesIO()
+    tifffile.imwrite(file, deep_samples(5).astype(np.uint8), photometric="separated", extrasamples=["unassalpha"])
+    with pytest.raises(UnsupportedImage, match="not read here"):
+        decoded(file.getvalue())
 
 
 def test_an_undefined_sample_format_is_unsigned():

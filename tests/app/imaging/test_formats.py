@@ -81,15 +81,74 @@ def test_a_jpeg_xl_that_promises_too_much_is_not_decoded():
         probe(data, ImageLimits(max_pixels=5000))
 
 
-def test_a_jpeg_in_a_jpeg_xl_is_that_jpeg(tmp_path):
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6])
+def test_a_jpeg_in_a_jpeg_xl_is_that_jpeg(tmp_path, orientation):
+    """Its orientation stands in the codestream too, but the JPEG comes out of it as it went in."""
     path = tmp_path / "a.jpg"
-    path.write_bytes(encoded(RGB, "jpeg"))
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    path.write_bytes(encoded(RGB, "jpeg", exif=exif.tobytes()))
     file = BytesIO()
     import pillow_jxl  # noqa: F401 - registers itself
 
     with pytest.warns(UserWarning, match="lossless JXL"), Image.open(path) as image:
         image.save(file, "jxl")
     np.testing.assert_array_equal(decoded(file.getvalue()).rgb, decoded(path.read_bytes()).rgb)
+
+
+def rewritten(codestream, end, at, bits):
+    """Put other bits in the place of one in the header of a JPEG XL, which has `end` bits and fills up a byte."""
+    number = int.from_bytes(codestream[2:], "little")
+    old = [number >> place & 1 for place in range(8 * (len(codestream) - 2))]
+    head = [*old[:at], *bits, *old[at + 1 : end]]
+    new = [*head, *[0] * (-len(head) % 8), *old[end + -end % 8 :]]
+    return codestream[:2] + sum(bit << place for place, bit in enumerate(new)).to_bytes(len(new) // 8, "little")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_xl_says_how_it_is_turned(orientation):
+    """In a header as usual, the ninth bit says that it is; size and ratio stand before it."""
+    pixels = drawn(32, 64)
+    fields = [0, 1, *((orientation - 1) >> bit & 1 for bit in range(3)), *[0] * 6, 1, 0, 0, 1, 1, 1, 0, 0]
+    turned = rewritten(bytes(imagecodecs.jpegxl_encode(pixels, level=99)), 11, 9, fields)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    expected = decoded(save(Image.fromarray(pixels), "png", exif=exif.tobytes())).rgb
+    assert np.abs(decoded(turned).rgb.astype(int) - expected).mean() < 6
+
+
+def test_colours_of_a_jpeg_xl_that_hold_their_alpha_come_back_plain():
+    plain = np.dstack([drawn(32, 64), np.full((32, 64), 128, np.uint8)])
+    held = plain.copy()
+    held[..., :3] = np.round(plain[..., :3] * (128 / 255))
+    stream = bytes(imagecodecs.jpegxl_encode(held, lossless=True))
+    picture = decoded(rewritten(stream, 23, 17, [*[0] * 10, 1]))
+    assert np.abs(picture.rgb.astype(int) - plain[..., :3]).max() <= 1
+    assert (picture.alpha == 128).all()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_deep_jpeg_xl_is_read_and_its_narrowing_said(mode, bits):
+    pixels = np.asarray(Image.fromarray(np.dstack([RGB, RGB[..., 0]])).convert(mode))
+    deep = (pixels.astype(np.uint16) * 257) >> (16 - bits)
+    picture = decoded(bytes(imagecodecs.jpegxl_encode(deep, lossless=True, bitspersample=bits)))
+    assert np.abs(picture.rgb - (RGB if "RGB" in mode else pixels.reshape(61, 90, -1)[..., :1]).astype(int)).max() <= 1
+    narrowed = f"The JPEG XL's {bits} bits a channel were narrowed to 8."
+    assert (picture.bits, picture.warnings) == ((8, (narrowed,)) if "RGB" in mode else (16, ()))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("transparent", [False, True])
+def test_the_camera_in_a_jpeg_xl_is_kept_or_its_loss_said(transparent, packed):
+    """The plug-in parts the codestream within its header, and leaves out the offset before the EXIF."""
+    exif = Image.Exif()
+    exif[0x010F] = "Rainmaker"
+    pixels = np.dstack([RGB, RGB[..., :1]]) if transparent else RGB
+    picture = decoded(encoded(pixels, "jxl", lossless=True, exif=exif.tobytes(), compress_metadata=packed))
+    assert (b"Rainmaker" in picture.exif) != packed
+    assert any("EXIF is packed" in warning for warning in picture.warnings) == packed
 
 
 @pytest.mark.parametrize("transparent", [False, True])

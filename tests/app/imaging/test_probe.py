@@ -30,7 +30,14 @@ def png(width: int, height: int, bits: int, colour_type: int, *chunks: bytes) ->
 def tiff(**fields: int | tuple[int, ...]) -> bytes:
     """Write a directory of LONG fields, one value each unless a tuple is given, and no pixels."""
     tags = {"subfile": 254, "width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262}
-    tags |= {"samples": 277, "tile_width": 322, "tile_height": 323, "sample_format": 339}
+    tags |= {
+        "samples": 277,
+        "planes": 284,
+        "subsampling": 530,
+        "tile_width": 322,
+        "tile_height": 323,
+        "sample_format": 339,
+    }
     fields = {"width": 8, "height": 8, "bits": 8, "photometric": 1} | fields
     entries = sorted((tags[name], value) for name, value in fields.items())
     directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in entries)
@@ -63,7 +70,15 @@ def test_what_the_header_says_does_not_hold_the_upload(format):
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"8BPS", "Photoshop"),
         (b"%PDF-1.7", "PDF"),
-        (b"<html>", "known format"),
+        (b"II\xbc\x01", "JPEG XR"),
+        (b"FUJIFILMCCD-RAW", "raw file"),
+        (b"\0\0\0\x18ftypcrx ", "raw file"),
+        (b"\0\0\0\x18ftypqt  ", "film"),
+        (b"\x1aE\xdf\xa3", "film"),
+        (b"<html>", "text"),
+        (b"  <?xml version='1.0'?><svg>", "text"),
+        (b"\x89PNG\n\x1a\n\0", "line ends were changed"),
+        (b"<", "known format"),
         (b"BM, said the text", "known format"),
         (b"", "known format"),
     ],
@@ -152,6 +167,8 @@ def test_what_would_be_narrowed_or_guessed_is_refused_with_a_remedy(data):
         ({"compression": 60001}, "number 60001"),
         ({"bits": 32, "sample_format": 3}, "floating-point samples of 32 bits"),
         ({"bits": 16, "sample_format": 2}, "signed samples of 16 bits"),
+        ({"photometric": 6, "samples": 3, "subsampling": 2}, "coarser colours"),
+        ({"photometric": 6, "samples": 3, "planes": 2, "compression": 5}, "in planes"),
     ],
 )
 def test_the_words_name_the_cause(fields, words):
@@ -165,6 +182,38 @@ def test_the_words_name_the_cause(fields, words):
 def test_a_png_that_cannot_be_is_no_png(bits, colour_type):
     with pytest.raises(UndecodableImage, match=f"colour type {colour_type} with {bits} bits"):
         probe(png(8, 8, bits, colour_type), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "components", "words"),
+    [
+        (0xC3, 3, "lossless"),
+        (0xC5, 3, "hierarchical"),
+        (0xCB, 1, "lossless"),
+        (0xF7, 3, "JPEG-LS"),
+        (0xC0, 2, "2 chan"),
+    ],
+)
+def test_jpegs_that_are_sound_and_not_read_are_named(kind, components, words):
+    jpeg = bytearray(save(draw("RGB"), "jpeg"))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 1], jpeg[at + 9] = kind, components
+    with pytest.raises(UnsupportedImage, match=words):
+        probe(bytes(jpeg), LIMITS)
+
+
+@pytest.mark.parametrize("bits", [2, 7, 64])
+@pytest.mark.parametrize("header_bytes", [12, 40])
+def test_a_bmp_of_a_depth_that_is_not_read_is_named(bits, header_bytes):
+    sides = struct.pack("<4H" if header_bytes == 12 else "<iiHH", 8, 8, 1, bits)
+    with pytest.raises(UnsupportedImage, match=f"{bits} bits a pixel"):
+        probe(b"BM" + bytes(12) + struct.pack("<I", header_bytes) + sides + bytes(99), LIMITS)
+
+
+def test_a_png_for_iphones_is_named():
+    data = png(8, 8, 8, 6)
+    with pytest.raises(UnsupportedImage, match="CgBI"):
+        probe(data[:8] + png_chunk(b"CgBI", bytes(4)) + data[8:], LIMITS)
 
 
 def test_a_deep_jpeg_is_refused():

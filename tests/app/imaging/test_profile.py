@@ -60,6 +60,24 @@ def test_the_colours_an_avif_names_by_numbers_come_back(points):
         assert b"cicp" in again.icc
 
 
+@pytest.mark.parametrize("format", ["jpeg", "webp", "tiff"])
+def test_of_numbers_and_a_profile_a_png_means_the_numbers(format):
+    info = PngInfo()
+    info.add(b"cICP", bytes((*P3, 0, 1)))
+    picture = decoded(save(draw("RGB"), "png", pnginfo=info, icc_profile=srgb_profile()))
+    assert decoded(encode(picture, picture.rgb, format)).icc == P3_PROFILE
+    again = decoded(encode(picture, picture.rgb, "png"))
+    assert (again.icc, again.png_colour) == (picture.icc, picture.png_colour)
+
+
+def test_of_numbers_and_a_profile_an_avif_means_the_profile():
+    data = bytearray(save(draw("RGB", 40, 30), "avif", icc_profile=srgb_profile()))
+    at = data.index(b"colrnclx") + 8
+    data[at : at + 4] = struct.pack(">HH", *P3)
+    picture = decoded(bytes(data))
+    assert (picture.icc, picture.png_colour) == (srgb_profile(), ())
+
+
 @pytest.mark.parametrize("points", [SRGB, (1, 1), (2, 2), (1, 2)])
 def test_what_is_usual_needs_no_words(points):
     picture = decoded(avif(*points))
@@ -74,7 +92,7 @@ def test_made_profiles_mean_what_they_should():
         assert np.abs(in_srgb(made, pixel) - pixel).max() <= 1
     assert in_srgb(P3_PROFILE, (200, 100, 50))[0] > 205
     assert np.abs(in_srgb(P3_PROFILE, (90, 90, 90)) - 90).max() <= 1
-    for points in (P3_PQ, HLG, (9, 14), (5, 5), (1, 4), (11, 13)):
+    for points in (P3_PQ, HLG, (9, 14), (5, 5), (1, 4), (11, 13), (4, 4), (7, 1), (8, 8), (22, 13)):
         assert profile.color_space(profile.from_code_points(*points)) == "RGB"
 
 
