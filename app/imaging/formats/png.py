@@ -53,7 +53,7 @@ def open_image(data: bytes) -> ImageFile:
     """Open the picture from the chunks that make it, each but IDAT once: text and profile bombs stay outside."""
     bits, colour_type = data[24], data[25]
     parts = _picture_parts(data)
-    if colour_type == _PALETTE and not any(part[4:8] == b"PLTE" for part in parts):
+    if colour_type == _PALETTE and not any(bytes(part[4:8]) == b"PLTE" for part in parts):
         raise UndecodableImage("The PNG's palette is missing.")
     image = PngImageFile(BytesIO(b"".join(parts)))
     if colour_type == _GREY and 1 < bits < 8 and "transparency" in image.info:
