@@ -68,6 +68,24 @@ def test_on_a_phone_everything_fits_and_is_large_enough(visits):
     assert width(page) == 390
 
 
+BROKEN = """spans => spans.filter(span => {
+    const word = document.createRange();
+    word.selectNodeContents(span);
+    return word.getClientRects().length > 1;
+}).map(span => span.textContent)"""
+"""Which of these are on more than one line."""
+
+
+@pytest.mark.parametrize("phone", [SMALL, PHONE, LYING], ids=["small", "upright", "lying"])
+def test_no_word_of_the_choice_is_broken(visits, phone):
+    page = visits.open(**phone)
+    expect(page.locator("#tasks span")).to_have_count(3)
+    for language in LANGUAGES:
+        page.select_option("#language", language)
+        expect(page.locator("html")).to_have_attribute("lang", language)
+        assert page.locator("#tasks span").evaluate_all(BROKEN) == []
+
+
 def test_on_a_lying_phone_the_controls_stand_beside_the_picture(visits):
     page = visits.open(**LYING)
     for name in ("#sample", "#choose-large"):
