@@ -14,6 +14,7 @@ serve: .venv/service
 	$(BIN)/dmsr serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev
+	@echo "Running the tests that need no GPU and no browser; test-slow, test-web and test-ray run the others."
 	$(BIN)/python -m pytest
 
 # The same tests, and which lines of app and model none of them runs
@@ -72,6 +73,7 @@ clean:
 .venv/torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; set PYTHON=python3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Once: installing into .venv. PyTorch is the large part: 0.2 GB to download and 1 GB on disk as its CPU build, 5 GB on disk with CUDA."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	touch $@

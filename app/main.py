@@ -33,8 +33,6 @@ from model.checkpoints.checkpoint import TASKS
 from model.inference.contract import Runner
 from model.inference.scales import most_tiles_within
 
-CODEC_THREADS = "codec"
-
 _log = structlog.get_logger()
 
 
@@ -55,7 +53,7 @@ class Service:
         self.admission = Admission(settings.queue, self.engine.tiles_per_second, clock)
         codecs = settings.server.codec_threads or os.cpu_count() or 1
         self.codecs = Codecs(codecs, self.metrics, clock)
-        self.threads = ThreadPoolExecutor(codecs, CODEC_THREADS)
+        self.threads = ThreadPoolExecutor(codecs, "codec")
         infos = {task: runner.info for task, runner in next(iter(runners.values())).items()}
         tiles = {task: (info.tile, info.overlap, info.overview) for task, info in infos.items()}
         check_queue(settings, tiles)

@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import StartError
-from app.main import CODEC_THREADS, Service, create_app
+from app.main import Service, create_app
 from app.middleware.answer_limit import ABORT
 from app.settings import Settings
 from app.telemetry.logs import configure_logs
@@ -128,8 +128,14 @@ def serve_forever(settings: Settings) -> int:
 
 
 def _leave_threads(code: int) -> None:
-    """End the process here if a thread still writes an answer that nobody waits for: the interpreter would wait."""
-    working = [thread for thread in threading.enumerate() if thread.name.startswith(CODEC_THREADS)]
+    """End the process here if a thread still does what nobody waits for: the interpreter would wait for it.
+
+    That is an answer that is being written, a batch of a request given up, or a warm-up, which takes a minute on a slow
+    machine.
+    """
+    working = [
+        thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon
+    ]
     for thread in working:
         thread.join(_LEAVE_SECONDS / len(working))
     if any(thread.is_alive() for thread in working):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,32 @@ def test_the_readme_s_command_line_works(command, here):
     subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments], cwd=here, check=True, timeout=100, env={"PYTHONPATH": str(ROOT)}
     )
-    assert (here / "clean.png").exists() or (here / "restored" / "one.jpg").exists()
+    assert (here / "clean.jpg").exists() or (here / "restored" / "one.jpg").exists()
+
+
+@pytest.mark.parametrize("command", commands("cp app/") + commands("mkdir"))
+def test_the_readme_s_samples_lie_in_the_repository(command, tmp_path):
+    """A stranger has the clone and no photo; the first command makes the picture that the others want."""
+    (tmp_path / "app").symlink_to(ROOT / "app")
+    if not command.startswith("cp"):
+        (tmp_path / "rainy.jpg").write_bytes(encoded(drawn(70, 90), "jpeg"))
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert any(path.read_bytes()[:2] == b"\xff\xd8" for path in tmp_path.rglob("*.jpg"))
+
+
+def test_no_command_of_the_readme_finds_the_result_of_another_in_its_way():
+    """`dmsr restore` overwrites nothing, so a file that curl wrote would stop it."""
+    made = [re.search(r"-o (\S+)", command)[1] for command in commands(".venv/bin/dmsr")]
+    assert len({*made}) == len(made)
+    assert not {*made} & {command.split("-o ")[1] for command in commands("curl")}
+
+
+def test_make_says_what_it_installs_and_which_tests_it_runs(tmp_path):
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    told = subprocess.run(["make", "-n", "test"], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert re.search(r"echo .*GB to download", told)
+    assert re.search(r"echo .*no GPU", told)
 
 
 @pytest.mark.parametrize("program", blocks(README, "python"))
@@ -109,7 +135,8 @@ def test_the_readme_s_compose_files_are_those_that_the_smoke_test_runs(command):
 
 
 def test_every_command_of_the_readme_is_run_by_one_of_these():
-    kinds = ("make serve", "make test", "cp .env.example .env", "docker compose", "curl", ".venv/bin/dmsr")
+    kinds = ("make serve", "make test", "cp .env.example .env", "docker compose", "curl", ".venv/bin/dmsr", "cp app/")
+    kinds += ("git clone REPOSITORY dmsr && cd dmsr", "mkdir holiday")
     assert [line for line in commands("") if line and not line.startswith(kinds)] == []
 
 

@@ -63,6 +63,8 @@ def plan(paths: list[Path], out: Path, format: str | None, *, overwrite: bool = 
         if os.path.lexists(out) and not out.is_dir():
             what = "a file" if out.exists() else "a link to nothing"
             raise TargetError(f"{shown(out)} is {what}; the results need a folder")
+        if not out.exists() and out.suffix.lower() in WRITTEN:
+            raise TargetError(f"{shown(out)} names one picture; the results of several need a folder")
         pairs = _distinct([(source, out / name) for source, name in _find(paths, out, passed_over)], format)
         _check_folders({target.parent for _, target in pairs}, out)
     pairs = _without_replaced_links(_without_clashes(pairs), passed_over)

@@ -93,7 +93,7 @@ function looks() {
 function drawLook() {
   const result = album.job()?.result;
   if (!result) return;
-  const gain = removedGain(result);
+  const gain = removedGain(result, album.task);
   // Haze is taken off by moving every colour, so the colours of the difference would mean nothing.
   view.look(looks(), gain, album.task !== "derain");
   const removed = album.task === "derain" ? "removedRain" : "removedHaze";

@@ -7,6 +7,8 @@ import { duration, bytes, plain, t } from "./words.js";
 
 /** Sizes of the rain that can be tried by hand: for these the photo is made so many times smaller. */
 const SIZES = [1, 2, 4, 8, 16];
+/** How bright what was removed is drawn on average: rain is bright streaks on black, haze a grey nearly everywhere. */
+const REMOVED_MEAN = { derain: 24, dehaze: 64, both: 64 };
 
 /** Offer what the service has: another strength, and for rain another size of it. */
 export function drawOptions(album) {
@@ -35,8 +37,8 @@ export function sentence({ steps, milliseconds }, task) {
 }
 
 /** Tell how many times brighter what was removed is drawn, to be seen when it is faint and not to glare when it is not. */
-export function removedGain({ steps }) {
-  return Math.round(Math.min(Math.max(24 / (meanChange(steps) ?? 6), 1), 8));
+export function removedGain({ steps }, task) {
+  return Math.round(Math.min(Math.max(REMOVED_MEAN[task] / (meanChange(steps) ?? 6), 1), 8));
 }
 
 function meanChange(steps) {

@@ -68,3 +68,15 @@ def test_sigterm_finishes_what_is_in_flight(tiny_weights, tmp_path):
         assert answer.status_code == 200
         assert server.process.wait(30) == 0
         assert '"abandoned_requests": 0' in server.log
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_thread_that_nobody_waits_for_does_not_hold_up_the_end(daemon):
+    """Such as a warm-up on a slow machine, in which Ctrl-C would seem to do nothing for a minute."""
+    program = (
+        "import threading; from app import server; "
+        f"threading.Thread(target=threading.Event().wait, daemon={daemon}).start(); "
+        "server._leave_threads(3); print('left to the interpreter')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "left to" in ended.stdout) == ((0, True) if daemon else (3, False))

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.web
 LANGUAGES = sorted(path.stem for path in (WEB / "languages").glob("*.json"))
 SMALL = PHONE | {"viewport": {"width": 320, "height": 568}, "device_scale_factor": 2}
 LYING = PHONE | {"viewport": {"width": 844, "height": 390}}
+TABLET = {"viewport": {"width": 768, "height": 1024}}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -66,6 +67,33 @@ def test_on_a_phone_everything_fits_and_is_large_enough(visits):
     assert_apart(page.locator("button:visible, select:visible, .segments label:visible").all())
     page.click("summary")
     assert width(page) == 390
+
+
+BROKEN = """spans => spans.filter(span => {
+    const word = document.createRange();
+    word.selectNodeContents(span);
+    return word.getClientRects().length > 1;
+}).map(span => span.textContent)"""
+"""Which of these are on more than one line."""
+
+
+@pytest.mark.parametrize("screen", [SMALL, PHONE, LYING, TABLET], ids=["small", "upright", "lying", "tablet"])
+def test_no_word_of_the_choice_is_broken(visits, screen):
+    page = visits.open(**screen)
+    expect(page.locator("#tasks span")).to_have_count(3)
+
+    def check():
+        for language in LANGUAGES:
+            page.locator("#language").evaluate(
+                "(list, to) => { list.value = to; list.dispatchEvent(new Event('change')) }", language
+            )
+            expect(page.locator("html")).to_have_attribute("lang", language)
+            assert page.locator("#tasks span").evaluate_all(BROKEN) == []
+            assert width(page) == screen["viewport"]["width"]
+
+    check()
+    restored(page)  # now the header has a button more
+    check()
 
 
 def test_on_a_lying_phone_the_controls_stand_beside_the_picture(visits):

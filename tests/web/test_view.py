@@ -56,13 +56,16 @@ def test_the_divider_parts_before_from_after(page):
         assert np.array_equal(screen(page)[CLEAR], expected[CLEAR])
 
 
+def removed_gain(page):
+    return int(re.search(r"(\d+)×", page.locator("#summary").text_content())[1])
+
+
 def test_removed_shows_the_difference_brightened(page):
     restored(page)
     page.check("[value=removed]")
     page.click("#pixels")
     expect(page.locator("#divider")).to_be_hidden()
-    gain = int(re.search(r"(\d+) times", page.locator("#summary").text_content())[1])
-    expected = np.clip(np.abs(result(page) - PHOTO) * gain, 0, 255)
+    expected = np.clip(np.abs(result(page) - PHOTO) * removed_gain(page), 0, 255)
     assert np.abs(screen(page) - expected).max() <= 1
 
 
@@ -72,8 +75,9 @@ def test_removed_haze_is_shown_as_lightness(page):
     page.check("[value=removed]")
     page.click("#pixels")
     seen = screen(page).astype(int)
-    assert seen.max() > 0
     assert np.ptp(seen, axis=-1).max() <= 1
+    # Bright enough to be seen, unless the change is so small or so large that no fair factor makes it so.
+    assert 40 < seen.mean() < 100 or removed_gain(page) in (1, 8)
 
 
 def test_side_by_side_shows_both_whole_and_moves_them_alike(page):

@@ -195,6 +195,15 @@ def test_the_results_of_several_need_a_folder(here):
         plan([here / "a.jpg", here / "b.jpg"], here / "out", None, overwrite=True)
 
 
+@pytest.mark.parametrize("paths", [("a.jpg", "b.jpg"), ("album",)])
+def test_several_do_not_go_into_a_folder_that_is_called_like_a_picture(here, paths):
+    make(here, "a.jpg", "b.jpg", "album/c.jpg")
+    with pytest.raises(TargetError, match=r"out\.JPG names one picture; .* need a folder"):
+        targets(here, paths, "out.JPG")
+    (here / "out.JPG").mkdir()  # if there is such a folder, it is meant
+    assert len(targets(here, paths, "out.JPG")) == len(paths)
+
+
 def test_what_is_not_there_is_said_and_does_not_stop_the_rest(here):
     make(here, "a.jpg")
     with pytest.raises(TargetError, match=r"there is no .*x\.jpg"):
