@@ -8,12 +8,13 @@ rewrites the tables of README.md and MODEL_CARD.md.
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from benchmarks import report
@@ -51,11 +52,21 @@ def figures(scored: Report) -> dict[str, float]:
     return {key: round(value, places.get(key, 2)) + 0 for key, value in values.items() if isfinite(value)}
 
 
-def rounded(source: Path, target: Path) -> Path:
-    """Write a file's weights in float16, which halves its size."""
-    network, info = load_checkpoint(source)
-    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    save_checkpoint(target, state, info)
+def rounded(sources: Sequence[Path], target: Path) -> Path:
+    """Write a file's weights in float16, which halves its size; of several files the mean of their weights.
+
+    The files must be runs that began at the same weights. Their mean scores above each of them (Wortsman et al., "Model
+    soups", ICML 2022). What else a file says is taken from the last one.
+    """
+    loaded = [load_checkpoint(source) for source in sources]
+    states = [network.state_dict() for network, _ in loaded]
+    state = {
+        key: torch.stack([each[key] for each in states]).double().mean(dim=0).half()
+        if last.is_floating_point()
+        else last
+        for key, last in states[-1].items()
+    }
+    save_checkpoint(target, state, loaded[-1][1])
     return target
 
 
@@ -90,7 +101,9 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("name", help="an entry of weights/manifest.toml")
     parser.add_argument("--data", type=Path, required=True, help="the folder that the sets' paths start from")
-    parser.add_argument("--file", type=Path, help="weights to score in the entry's place")
+    parser.add_argument(
+        "--file", type=Path, nargs="+", help="weights to score in the entry's place; of several files, their mean"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="words of the sets' names, to score these alone")
     parser.add_argument("--ship", action="store_true", help="put file and scores into the folder of weights")
     parser.add_argument("--recipe", default="", help="with --ship: the recipe's name, where it changes")
@@ -102,10 +115,10 @@ def main() -> None:
     entry = next((entry for entry in catalog.entries if entry.name == options.name), None)
     if entry is None:
         parser.error(f"{options.name} is not in the manifest: {', '.join(each.name for each in catalog.entries)}")
-    path = options.file or catalog.path(entry)
+    paths = options.file or [catalog.path(entry)]
     scores = {}
     with tempfile.TemporaryDirectory() as folder:
-        small = rounded(path, Path(folder) / path.name)
+        small = rounded(paths, Path(folder) / paths[-1].name)
         restorer = Restorer.load(small, precision="fp32")
         for spec, _ in sets(entry.task):
             if not options.only or any(word in spec.name for word in options.only):
@@ -114,7 +127,7 @@ def main() -> None:
                 print(spec.name, scores[spec.name], file=sys.stderr)  # noqa: T201 - a command's progress
         if options.ship:
             ship(entry.name, small, scores, options.recipe, options.revision)
-    report.write(f"weights-{entry.name}", options, {"file": path.name, "scores": scores})
+    report.write(f"weights-{entry.name}", options, {"files": [path.name for path in paths], "scores": scores})
 
 
 if __name__ == "__main__":
