@@ -6,6 +6,7 @@ Sources: ICC.1:2022; ITU-T H.273 for code points (cICP, nclx); PNG third edition
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -88,7 +89,8 @@ def fit(icc: bytes | None, grey: bool) -> bytes | None:
         return icc
     if space == "RGB" and grey and (curve := _tag(icc, b"gTRC")):
         made = _grey_profile(curve)
-        return None if _means_srgb(made) else made
+        with suppress(ImageCms.PyCMSError):  # what no colour library reads has no meaning
+            return None if _means_srgb(made) else made
     if space == "GRAY" and not grey and (curve := _tag(icc, b"kTRC")):
         return _rgb_profile(SRGB_PRIMARIES, curve)
     return None

@@ -160,6 +160,16 @@ def test_a_grey_profile_fits_rgb_pixels_too():
     assert np.abs(in_srgb(webp, (100, 100, 100)) - in_srgb(grey, 100)).max() <= 1
 
 
+def test_a_curve_that_no_colour_library_reads_does_not_end_a_grey_result():
+    at = P3_PROFILE.index(b"para")
+    broken = P3_PROFILE[: at + 8] + b"\xe0\xe0" + P3_PROFILE[at + 10 :]
+    assert profile._tag(broken, b"gTRC") is not None
+    assert profile.fit(broken, grey=True) is None
+    picture = decoded(save(draw("L"), "png", icc_profile=broken))
+    for format in OUT_FORMATS:
+        assert decoded(encode(picture, picture.rgb, format)).grey or format == "webp"
+
+
 @pytest.mark.parametrize("icc", [b"no profile" * 20, srgb_profile()[:200], b"", P3_PROFILE[:132] + bytes(400)])
 def test_what_is_no_profile_is_none(icc):
     picture = decoded(save(draw("RGB"), "jpeg", icc_profile=icc))
