@@ -55,8 +55,8 @@ def figures(scored: Report) -> dict[str, float]:
 def rounded(sources: Sequence[Path], target: Path) -> Path:
     """Write a file's weights in float16, which halves its size; of several files the mean of their weights.
 
-    The files must be runs that began at the same weights. Their mean scores above each of them (Wortsman et al., "Model
-    soups", ICML 2022). What else a file says is taken from the last one.
+    The files must be runs that began at the same weights. Their mean can score above each of them (Wortsman et al.,
+    "Model soups", ICML 2022). What else a file says is taken from the last one.
     """
     loaded = [load_checkpoint(source) for source in sources]
     states = [network.state_dict() for network, _ in loaded]
