@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from model.data.camera import sample_camera
+from model.data.camera_rain import KINDS as DROP_KINDS
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
 from model.data.datasets import DatasetError, Pair, load_clean, load_side_by_side
 from model.data.drawings import draw_markings
@@ -45,7 +46,8 @@ class SourceSpec:
     path: one folder or several. drawn: how many scenes drawn by code stand beside their photos (scenes.py).
     share: how often the source is drawn from, beside the others' shares. take: which of its files, as
     datasets.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
-    heavy: the chance of dense rain. markings: the chance of bright bars painted into the scene. shrink: the chance that
+    heavy: the chance of dense rain. drops: of camera_rain.KINDS, drawn at even odds; none leaves camera_rain its own.
+    markings: the chance of bright bars painted into the scene. shrink: the chance that
     clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
     zoom: the range of the factor by which samples are resized, as [0.5, 3]. zoomed: the chance that a sample is.
     grey: the chance that a sample has no colour. camera: the chance that both its pictures go through a camera's chain.
@@ -60,6 +62,7 @@ class SourceSpec:
     layers: tuple[str, ...] = ()
     layers_take: str = "all"
     heavy: float = 0.35
+    drops: tuple[str, ...] = ()
     markings: float = 0.0
     shrink: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -75,6 +78,8 @@ class SourceSpec:
             raise ValueError(f"drawn is {self.drawn}; scenes are drawn clean, and {self.kind} wants pairs")
         if not (self.path or self.drawn):
             raise ValueError(f"a source of kind {self.kind} needs a path, or a number of scenes as `drawn`")
+        if unknown := set(self.drops) - set(DROP_KINDS):
+            raise ValueError(f"drops has {min(unknown)!r}; it may name {', '.join(DROP_KINDS)}")
         for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
@@ -152,7 +157,7 @@ def _source(
         if spec.kind == "layers":
             degrade = lift_rain([pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take)])
         else:
-            degrade = _degrade(spec.kind, spec.heavy, spec.markings)
+            degrade = _degrade(spec.kind, spec.heavy, spec.markings, spec.drops)
     large = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side]
     if not large:
         raise DatasetError(f"{name}: none of {len(pairs)} pictures has {side} × {side} pixels, the largest crop")
@@ -161,9 +166,10 @@ def _source(
     return Source(name, spec.share, large, degrade, *options, left_out=left_out)
 
 
-def _degrade(kind: str, heavy: float, markings: float) -> Degrade:
+def _degrade(kind: str, heavy: float, markings: float, drops: Sequence[str] = ()) -> Degrade:
     def camera_rain(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
-        rainy = add_camera_rain(clean, sample_camera_rain(rng), rng, place)
+        common = str(rng.choice(drops)) if drops else None
+        rainy = add_camera_rain(clean, sample_camera_rain(rng, kind=common), rng, place)
         rainy, clean = sample_camera(rng).take((rainy, clean), rng)
         return rainy, clean
 

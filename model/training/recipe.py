@@ -70,7 +70,7 @@ class Recipe:
 
     tile, overlap, overview: how the weights will be used; see TilePlan.
     steps: length of the run, unless the command line sets a wall time instead.
-    decibel_weight: how much decibel_loss counts beside the authors' loss.
+    decibel_weight, decibel_floor: how much decibel_loss counts beside the authors' loss, and its floor.
     calibration_crops: crops of tile × tile over which the BatchNorm statistics are estimated anew; 0 trains with the
         statistics of the weights it begins from and keeps them.
     freeze_statistics: the part of the run after which training goes on from the averaged weights with statistics
@@ -90,6 +90,7 @@ class Recipe:
     overview: bool = False
     seed: int = 0
     decibel_weight: float = 0.0
+    decibel_floor: float = 3e-4
     calibration_crops: int = 400
     freeze_statistics: float = 1.0
 

@@ -244,7 +244,8 @@ class Trainer:
             outputs = self.network(x)
         loss = dual_domain_loss(outputs, target)
         if self.recipe.decibel_weight:
-            loss = loss + self.recipe.decibel_weight * decibel_loss(outputs, target)
+            decibels = decibel_loss(outputs, target, self.recipe.decibel_floor)
+            loss = loss + self.recipe.decibel_weight * decibels
         self.optimisers.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)

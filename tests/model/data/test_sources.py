@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.data import sources
+from model.data.camera_rain import sample_camera_rain
 from model.data.datasets import DatasetError, Pair
 from model.data.sources import SourceSpec, ValidationSpec, build_mixture, build_validation, lift_rain
 
@@ -53,6 +55,22 @@ def test_clean_photos_are_to_be_left_as_they_are(data):
     assert np.array_equal(degraded, clean)
 
 
+def test_camera_rain_can_be_held_to_some_kinds_of_drop_at_even_odds(data, monkeypatch):
+    asked = []
+
+    def draw(rng, kind):
+        asked.append(kind)
+        return sample_camera_rain(rng, kind=kind)
+
+    monkeypatch.setattr(sources, "sample_camera_rain", draw)
+    mixture(data, "camera_rain", "photos", drops=("dashes", "flakes")).batch(0, 40, 64)
+    assert set(asked) == {"dashes", "flakes"}
+    assert 10 <= asked.count("flakes") <= 30
+    asked.clear()
+    mixture(data, "camera_rain", "photos").batch(0, 2, 64)
+    assert asked == [None, None]
+
+
 def test_an_unknown_kind_is_an_error(data):
     with pytest.raises(ValueError, match="kind is 'snow'"):
         mixture(data, "snow", "photos")
@@ -66,6 +84,7 @@ def test_an_unknown_kind_is_an_error(data):
         ({"path": ()}, "needs a path, or a number of scenes"),
         ({"kind": "pairs", "drawn": 3}, "drawn is 3; scenes are drawn clean"),
         ({"grey": 1.5}, "grey is 1.5; it is a chance"),
+        ({"drops": ("flakes", "hail")}, "drops has 'hail'; it may name streaks, dashes"),
     ],
 )
 def test_options_out_of_range_are_told(options, message):
