@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from PIL.Image import Image
 
 from app.errors import UndecodableImage
-from app.imaging import color
+from app.imaging import color, profile
 from app.imaging.fault import picture_at_fault
 from app.imaging.formats import READERS
 from app.imaging.formats.header import Samples
@@ -83,13 +83,16 @@ def _picture(
     reader = READERS[probe.format]
     # In AVIF and HEIC a profile goes before numbers (MIAF, 7.3.6.4); in PNG it is the other way round.
     numbers = hasattr(reader, "colour_chunks") and (probe.format == "png" or not icc)
+    chunks = reader.colour_chunks(data) if numbers else ()
+    icc = None if probe.mode == "cmyk" else icc or None
+    untold = profile.untold(icc, dict(chunks), pixels["grey"])
     return Picture(
         **pixels,
-        icc=None if probe.mode == "cmyk" else icc or None,
+        icc=icc,
         exif=probe.exif,
         dpi=dpi or _plausible(read_resolution(probe.exif)),
-        png_colour=reader.colour_chunks(data) if numbers else (),
-        warnings=tuple(_warnings(probe, data, missing)),
+        png_colour=chunks,
+        warnings=(*_warnings(probe, data, missing), *([untold] if untold else [])),
     )
 
 

@@ -79,6 +79,8 @@ def sniff(data: bytes) -> str:
     for pattern, remedy in _STRANGERS:
         if re.match(pattern, data, re.DOTALL):
             raise NotAnImage(f"{remedy} {_READ}")
+    if not data:
+        raise NotAnImage(f"The file is empty. {_READ}")
     raise NotAnImage(f"The data is not an image of a known format. {_READ}")
 
 

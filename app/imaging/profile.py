@@ -40,6 +40,7 @@ _PRIMARIES = {
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
     22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
+_UNSPECIFIED = 2
 _LINEAR, _SRGB, _PQ, _HLG = 8, 13, 16, 18
 # By transfer code: the exponents of the plain power laws, and those whose curve is BT.709's.
 _POWERS = {4: 2.2, 5: 2.8, _LINEAR: 1.0}
@@ -96,6 +97,20 @@ def fit(icc: bytes | None, grey: bool) -> bytes | None:
     return None
 
 
+def untold(icc: bytes | None, chunks: Mapping[bytes, bytes], grey: bool) -> str | None:
+    """Say which meaning of the pixels is lost on the way, wholly or to most formats; None where nothing is."""
+    if len(cicp := chunks.get(b"cICP", b"")) == 4:
+        primaries, transfer = cicp[:2]
+        sayable = usual_code_points(primaries, transfer) or from_code_points(primaries, transfer)
+        words = f"The colours are named by numbers ({primaries}, {transfer}) that only a PNG can keep."
+        return None if sayable else words
+    wanted, other, curve = ("GRAY", "RGB", b"gTRC") if grey else ("RGB", "GRAY", b"kTRC")
+    space = color_space(icc) if icc else wanted
+    if icc is None or space == wanted or (space == other and _tag(icc, curve)):
+        return None
+    return f"The colour profile says nothing of {'grey' if grey else 'RGB'} pixels and is left out."
+
+
 def from_chunks(chunks: Mapping[bytes, bytes], grey: bool = False) -> bytes | None:
     """Make the profile of a PNG's cICP, or gAMA and cHRM, in the order in which they count; None for sRGB.
 
@@ -120,6 +135,11 @@ def from_chunks(chunks: Mapping[bytes, bytes], grey: bool = False) -> bytes | No
         return None
     curve = _srgb_curve() if abs(exponent - SRGB_GAMMA) < 0.001 else _parametric(1 / exponent)
     return _grey_profile(curve) if grey else _rgb_profile(primaries, curve)
+
+
+def usual_code_points(primaries: int, transfer: int) -> bool:
+    """Tell whether H.273 code points mean sRGB, or what is taken for it where nothing is said."""
+    return primaries in (1, _UNSPECIFIED) and transfer in (1, 6, _SRGB, _UNSPECIFIED)
 
 
 def from_code_points(primaries: int, transfer: int, grey: bool = False) -> bytes | None:

@@ -3,17 +3,14 @@
 Its rotation and mirror boxes count, not its EXIF; Pillow hands them over as the orientation tag of the EXIF.
 """
 
-import re
 from io import BytesIO
 
 from PIL.AvifImagePlugin import AvifImageFile
 
 from app.imaging.formats.header import Header
-from app.imaging.formats.isobmff import check_boxes, code_point_chunks
+from app.imaging.formats.isobmff import check_boxes, code_point_chunks, properties
 
-# The codec's configuration box: name, version byte, profile byte, then tier, high_bitdepth and twelve_bit flags.
-_CONFIGURATION = re.compile(rb"av1C\x81.(.)", re.DOTALL)
-_SEARCHED_BYTES = 1 << 16
+_CONFIGURATION = b"av1C"
 
 colour_chunks = code_point_chunks
 
@@ -34,7 +31,8 @@ def open_image(data: bytes) -> AvifImageFile:
 
 def narrowing(data: bytes) -> str | None:
     """Say how many bits of 10 or 12 are lost; None for 8."""
-    bits = max((_bits(match[1][0]) for match in _CONFIGURATION.finditer(data, 0, _SEARCHED_BYTES)), default=8)
+    # Version, profile, then tier, high_bitdepth and twelve_bit flags.
+    bits = max((_bits(box[2]) for box in properties(data, _CONFIGURATION) if len(box) > 2), default=8)
     return f"The AVIF's {bits} bits a channel were narrowed to 8." if bits > 8 else None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from app.errors import AnimatedImage, UndecodableImage
+from app.imaging import profile
 
 # A photo's properties end within a few kilobytes; one of a thousand tiles has 40 kB of them.
 MAX_META_BYTES = 256 * 1024
@@ -16,12 +17,11 @@ MAX_BOXES = 4096
 # Of one picture: layers of a progressive AVIF are four at most, and each tile group or slice is a unit.
 MAX_FRAMES, MAX_UNITS = 8, 4096
 
-_SEARCHED_BYTES = 1 << 16
-_UNSPECIFIED = 2
 # What boxes hold before the boxes in them; and those of which every entry is read by libraries, or by all of them.
 _META_HEAD, _ENTRY_HEAD = 4, 4
 _COUNTED = frozenset((b"iloc", b"iinf", b"ipma"))
 _SEQUENCES = frozenset((b"moov", b"moof"))
+_NEEDED = frozenset((b"ftyp", b"meta"))
 _IN_FILE, _IN_META = 0, 1
 _FRAME_HEADER, _FRAME = 3, 6
 _FIRST_PARAMETER_SET = 32
@@ -57,7 +57,7 @@ def check_boxes(data: bytes) -> None:
     Raise UndecodableImage, or AnimatedImage for a film. Reads every box once, and each at most so many times as there
     are bounds here.
     """
-    boxes = {box.kind: box for box in reversed(list(_boxes(data, 0, len(data))))}
+    boxes = {box.kind: box for box in reversed(list(_boxes(data, 0, len(data), outer=True)))}
     if _SEQUENCES & boxes.keys():
         raise AnimatedImage("The file holds a film or a sequence of pictures. Send one picture at a time.", limit=1)
     meta = boxes.get(b"meta")
@@ -83,6 +83,8 @@ def check_boxes(data: bytes) -> None:
 
 def _check_items(data: bytes, items: list[Item], types: dict[int, bytes], inside: Box | None) -> None:
     """Make sure that all items together have no more bytes than the file, and each but few frames."""
+    if any(end > len(data) for item in items for _, end in item.extents):
+        raise UndecodableImage("The file is cut off: an item ends behind its end.")
     if sum(end - start for item in items for start, end in item.extents) > len(data):
         raise UndecodableImage("The file's items have more bytes than the file: some are used twice.")
     for item in items:
@@ -99,22 +101,38 @@ def _check_items(data: bytes, items: list[Item], types: dict[int, bytes], inside
                 raise _too_many("frames in one picture", MAX_FRAMES, frames)
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
-    """Yield the boxes between two places; raise UndecodableImage for one that is longer than what holds it."""
+def _boxes(data: bytes, at: int, end: int, outer: bool = False) -> Iterator[Box]:
+    """Yield the boxes between two places; raise UndecodableImage for one that is longer than what holds it.
+
+    outer: they are those of the file, behind which some devices leave bytes that are none.
+    """
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
         length, kind = struct.unpack_from(">I4s", data, at)
         start = at + 8
-        if length == 1:
+        if length == 1 and start + 8 <= end:
             (length,) = struct.unpack_from(">Q", data, start)
             start += 8
         box_end = end if length == 0 else at + length
         if box_end < start or (box_end > end and kind != b"mdat"):
+            if outer and kind not in _NEEDED:
+                return
             raise UndecodableImage("The file's boxes do not fit into each other.")
         yield Box(kind, start, min(box_end, end))
         at = box_end
     raise _too_many("boxes", MAX_BOXES, MAX_BOXES)
+
+
+def properties(data: bytes, kind: bytes) -> Iterator[bytes]:
+    """Yield the contents of the properties of that kind, in a file whose boxes have been checked."""
+    boxes = _boxes(data, 0, len(data), outer=True)
+    for parent, head in ((b"meta", _META_HEAD), (b"iprp", 0), (b"ipco", 0)):
+        place = next((box for box in boxes if box.kind == parent), None)
+        if place is None:
+            return
+        boxes = _boxes(data, place.start + head, place.end)
+    yield from (data[box.start : box.end] for box in boxes if box.kind == kind)
 
 
 def _properties(data: bytes, found: dict[bytes, Box]) -> Iterator[Box]:
@@ -224,11 +242,10 @@ def code_point_chunks(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
     The matrix of the file is undone by decoding, so the chunk says RGB of full range.
     """
-    at = data.find(b"colrnclx", 0, _SEARCHED_BYTES)
-    if at < 0 or at + 12 > len(data):
+    told = next((colour for colour in properties(data, b"colr") if colour[:4] == b"nclx" and len(colour) >= 8), None)
+    if told is None:
         return ()
-    primaries, transfer = struct.unpack_from(">HH", data, at + 8)
-    usual = primaries in (1, _UNSPECIFIED) and transfer in (1, 6, 13, _UNSPECIFIED)
-    if usual or not 0 < primaries < 256 or not 0 < transfer < 256:
+    primaries, transfer = struct.unpack_from(">HH", told, 4)
+    if profile.usual_code_points(primaries, transfer) or not 0 < primaries < 256 or not 0 < transfer < 256:
         return ()
     return ((b"cICP", bytes((primaries, transfer, 0, 1))),)

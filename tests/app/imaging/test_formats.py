@@ -9,7 +9,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from app.errors import AnimatedImage, ImageTooLarge, UnsupportedImage
+from app.errors import AnimatedImage, ImageTooLarge, UndecodableImage, UnsupportedImage
 from app.imaging.decode import decode
 from app.imaging.encode import encode
 from app.imaging.picture import ImageLimits
@@ -190,3 +190,17 @@ def test_without_its_library_a_format_is_refused_with_the_remedy(format, monkeyp
     monkeypatch.setattr(f"app.imaging.formats.{format}.import_module", failing)
     with pytest.raises(UnsupportedImage, match="install pillow-"):
         decoded(data)
+
+
+@pytest.mark.parametrize("tail", [b"\n", bytes(7), b"trailing words of a camera", b"\0\0\0\x01mdatshort"])
+@pytest.mark.parametrize("format", ["avif", "heic"])
+def test_bytes_behind_the_last_box_do_no_harm(format, tail):
+    data = heic(np.asarray(draw("RGB"))) if format == "heic" else save(draw("RGB"), "avif")
+    np.testing.assert_array_equal(decoded(data + tail).rgb, decoded(data).rgb)
+
+
+@pytest.mark.parametrize("format", ["avif", "heic"])
+def test_a_file_of_boxes_without_its_end_is_said_to_be_cut_off(format):
+    data = heic(np.asarray(draw("RGB"))) if format == "heic" else save(draw("RGB"), "avif")
+    with pytest.raises(UndecodableImage, match="cut off"):
+        probe(data[:-30], LIMITS)

@@ -80,7 +80,7 @@ def test_what_the_header_says_does_not_hold_the_upload(format):
         (b"\x89PNG\n\x1a\n\0", "line ends were changed"),
         (b"<", "known format"),
         (b"BM, said the text", "known format"),
-        (b"", "known format"),
+        (b"", "is empty"),
     ],
 )
 def test_what_is_not_read_is_named_with_a_remedy(start, names):

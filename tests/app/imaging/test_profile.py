@@ -14,11 +14,12 @@ from app.imaging.encode import OUT_FORMATS, encode
 from app.imaging.picture import ImageLimits
 from app.imaging.probe import probe
 
-from .corpus import draw, save, srgb_profile
+from .corpus import cmyk_profile, draw, save, srgb_profile
 
 LIMITS = ImageLimits()
 P3, P3_PQ, HLG, SRGB = (12, 13), (9, 16), (9, 18), (1, 13)
 P3_PROFILE = profile.from_code_points(*P3)
+PRESS = cmyk_profile((255, 128, 128), (0, 128, 128))
 
 
 def decoded(data):
@@ -76,6 +77,28 @@ def test_of_numbers_and_a_profile_an_avif_means_the_profile():
     data[at : at + 4] = struct.pack(">HH", *P3)
     picture = decoded(bytes(data))
     assert (picture.icc, picture.png_colour) == (srgb_profile(), ())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (with_chunks(cICP=bytes((10, 17, 0, 1))), "named by numbers (10, 17)"),
+        (avif(9, 9), "named by numbers (9, 9)"),
+        (save(draw("L"), "png", icc_profile=PRESS.replace(b"CMYK", b"RGB ")), "nothing of grey pixels"),
+        (save(draw("RGB"), "png", icc_profile=PRESS), "nothing of RGB pixels"),
+    ],
+    ids=["a PNG's numbers", "an AVIF's numbers", "grey", "RGB"],
+)
+def test_a_meaning_that_is_lost_is_said(data, words):
+    (warning,) = decoded(data).warnings
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    "data", [with_chunks(cICP=bytes((*P3, 0, 1))), save(draw("L"), "png", icc_profile=srgb_profile())]
+)
+def test_a_meaning_that_comes_back_is_not_said_to_be_lost(data):
+    assert decoded(data).warnings == ()
 
 
 @pytest.mark.parametrize("points", [SRGB, (1, 1), (2, 2), (1, 2)])
