@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from app.errors import NotAcceptable
 from app.imaging import color, profile
 from app.imaging.encode_deep import DEEP_ENCODERS
-from app.imaging.metadata import add_exif_to_tiff
+from app.imaging.metadata import add_exif_to_tiff, with_resolution
 from app.imaging.picture import Picture, Probe
 
 
@@ -91,6 +91,8 @@ def encode(
     if picture.dpi:
         options["dpi"] = picture.dpi
     exif = picture.exif if metadata == "keep" else b""
+    if format == "webp" and metadata == "keep" and picture.dpi:
+        exif = with_resolution(exif, picture.dpi)
     if samples.dtype == np.uint16:
         return DEEP_ENCODERS[format](samples, exif, options)
     if exif and format != "tiff":

@@ -69,9 +69,21 @@ def clean_exif(exif: bytes, width: int, height: int, turned: bool = False) -> by
     for tag, side in ((_WIDTH, width), (_HEIGHT, height)):
         if tag in exposure:
             exposure[tag] = Field(LONG, 1, struct.pack("<I", side))
-    if not main and not exposure:
-        return b""
-    return _PREFIX + b"II*\0" + struct.pack("<I", 8) + _write_block(main, exposure, 8)
+    return _block(main, exposure) if main or exposure else b""
+
+
+def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
+    """Return a cleaned EXIF block that tells the resolution, for a format with no other place for it.
+
+    dpi: dots an inch along rows and along columns, up to 65,535. What the block says already stays.
+    """
+    if read_resolution(exif):
+        return exif
+    _, main, exposure = _read_block(exif)
+    for tag, value in zip(_RESOLUTIONS, dpi, strict=True):
+        main[tag] = Field(RATIONAL, 1, struct.pack("<II", round(1000 * value), 1000))
+    main[_UNIT] = Field(SHORT, 1, struct.pack("<H", _INCH))
+    return _block(main, exposure)
 
 
 def add_exif_to_tiff(file: BytesIO, exif: bytes, container: dict[int, Field] | None = None) -> None:
@@ -112,6 +124,11 @@ def _read_block(exif: bytes) -> tuple[str, dict[int, Field], dict[int, Field]]:
         {tag: field for tag, field in fields.items() if field.type < _FIRST_BIG_TYPE} for fields in (main, exposure)
     )
     return order, main, exposure
+
+
+def _block(main: dict[int, Field], exposure: dict[int, Field]) -> bytes:
+    """Write a little-endian EXIF block."""
+    return _PREFIX + b"II*\0" + struct.pack("<I", 8) + _write_block(main, exposure, 8)
 
 
 def _write_block(main: dict[int, Field], exposure: dict[int, Field], at: int) -> bytes:

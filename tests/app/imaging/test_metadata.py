@@ -119,6 +119,16 @@ def test_a_resolution_that_stands_in_the_exif_only_comes_back(format, unit, dpi)
             assert decode(*_probed(answer)).dpi == pytest.approx((dpi, dpi), rel=1e-3)
 
 
+@pytest.mark.parametrize("exif", [b"", EXIF], ids=["without EXIF", "with EXIF"])
+def test_a_resolution_beside_the_exif_comes_back_in_a_webp(exif):
+    picture = decode(*_probed(save(draw("RGB"), "png", dpi=(300.5, 150), exif=exif)))
+    answer = encode(picture, picture.rgb, "webp")
+    assert decode(*_probed(answer)).dpi == pytest.approx(picture.dpi, rel=1e-3)
+    assert read_back(picture.exif)[1] == read_back(decode(*_probed(answer)).exif)[1]
+    with Image.open(BytesIO(encode(picture, picture.rgb, "webp", metadata="strip"))) as stripped:
+        assert "exif" not in stripped.info
+
+
 def test_two_resolutions_turn_with_the_picture():
     exif = Image.Exif()
     exif[282], exif[283], exif[296], exif[0x0112] = 300.0, 150.0, 2, 6
