@@ -24,7 +24,7 @@ from app.errors import DeadlineExceeded, TaskUnavailable
 from app.imaging.encode import choose_format, encode
 from app.imaging.picture import ImageLimits, Picture
 from model.inference.contract import kept_warning
-from model.inference.scales import Plan, Scale, Work, most_tiles, restoration
+from model.inference.scales import Plan, Scale, Work, least_tiles, most_tiles, restoration
 from model.inference.tiling import Pixels, TilePlan
 
 P = ParamSpec("P")
@@ -139,12 +139,13 @@ class Pipeline:
                     header = await self._codecs.probe(upload, self._limits, deadline)
                     choose_format(header, options.formats)
                     trace.width, trace.height = header.width, header.height
-                    most = most_tiles(
-                        header.height, header.width, self._plan(options.task), options.task, options.scale
+                    size, asked = (header.height, header.width), (options.task, options.scale)
+                    most, least = (
+                        count(*size, self._plan(options.task), *asked) for count in (most_tiles, least_tiles)
                     )
                     trace.tiles = most
                 with trace.at("admit"):
-                    ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline))
+                    ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline, least))
                 with trace.at("decode"):
                     picture = await self._codecs.decode(upload, header, options.damaged, deadline)
                     format = choose_format(picture, options.formats)
@@ -153,6 +154,7 @@ class Pipeline:
             work = await self._in_thread(place, deadline, passes.begin)
             while isinstance(work, Work):
                 job = TileJob(options.task, work.image, work.plan, deadline)
+                self._admission.check(job.tiles_total, deadline)
                 trace.begin(job, work.later)
                 ticket.follow(job, work.later)
                 await self._run(job, trace)

@@ -87,10 +87,12 @@ class Admission:
         return (tiles + ahead) / rate if rate else 0.0
 
     @contextmanager
-    def admit(self, tiles: int, pixels: int, deadline: float) -> Iterator[Ticket]:
+    def admit(self, tiles: int, pixels: int, deadline: float, least: int | None = None) -> Iterator[Ticket]:
         """Hold a place for a picture of so many tiles and pixels while the block runs.
 
-        deadline: point in time on the clock by which its last tile must be done.
+        tiles: the most it can need. least: the fewest, all by default; no survey has seen the picture yet, and what it
+            could need is no reason to refuse it as late. deadline: point in time on the clock by which its last tile
+            must be done.
         Raises ImageTooLarge if it could never fit, Overloaded (with the time after which it should) if it does not fit
         now or would finish past its deadline, Draining while the service stops, DeadlineExceeded if the deadline has
         passed already or could not be met by an idle service either.
@@ -114,15 +116,9 @@ class Admission:
         if self.pixels + pixels > settings.decoded_pixels and self._tickets:
             # The room for pixels comes back with whole pictures; half of what waits is the fair guess.
             raise self._overloaded(f"{self.pixels} pixels are being worked on.", "pixels", self.tiles // 2, tiles)
-        rate = self._tiles_per_second()
-        if rate and (alone := tiles / rate) > allowed:
-            raise DeadlineExceeded(
-                f"The picture takes about {_rounded(alone)} s when nothing else waits, and {_rounded(allowed)} s are "
-                "allowed. Another try cannot help; allow more.",
-                limit=round(allowed, 3),
-                observed=round(alone, 3),
-            )
-        if (predicted := self.predicted_seconds(tiles)) > allowed:
+        least = tiles if least is None else least
+        self.check(least, deadline)
+        if (predicted := self.predicted_seconds(least)) > allowed:
             late = (predicted - allowed) * self._tiles_per_second()
             raise self._overloaded(
                 f"The picture would take about {_rounded(predicted)} s with the others, and {_rounded(allowed)} s are "
@@ -142,6 +138,17 @@ class Admission:
             self._tickets.discard(ticket)
             if not self._tickets:
                 self.idle.set()
+
+    def check(self, tiles: int, deadline: float) -> None:
+        """Raise DeadlineExceeded if an idle service could not do so many tiles in time either."""
+        rate, allowed = self._tiles_per_second(), deadline - self._clock()
+        if rate and 0 < allowed < (alone := tiles / rate):
+            raise DeadlineExceeded(
+                f"The picture takes about {_rounded(alone)} s when nothing else waits, and {_rounded(allowed)} s are "
+                "allowed. Another try cannot help; allow more.",
+                limit=round(allowed, 3),
+                observed=round(alone, 3),
+            )
 
     def _overloaded(self, detail: str, reason: str, excess_tiles: float, tiles: int) -> Overloaded:
         """Say when to come back: when the excess is worked off and those turned away before have had their turn.

@@ -26,6 +26,9 @@ from model.inference.tiling import Pixels
 NICENESS = 10
 """Of threads that compute on the processor. They get a tenth of a core while another thread has something to do."""
 
+LATE_SECONDS = 300
+"""A task that was served last so long before another says nothing of how fast the device is now."""
+
 
 class Batch(NamedTuple):
     """Hold what a lane has taken: tiles of one task, and how many threads compute them."""
@@ -66,6 +69,7 @@ class DeviceWorker:
         self.name = name
         self.runners = runners
         self.batch_times = {task: BatchTime() for task in runners}
+        self._served_at: dict[str, float] = {}  # by task: when its last batch ended
         self._queue, self._metrics, self._clock = queue, metrics, clock
         self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
         self._threads = max((runner.threads for runner in runners.values()), default=0)
@@ -106,8 +110,13 @@ class DeviceWorker:
             self._idle[min(self._idle)].notify()
 
     def tiles_per_second(self) -> float:
-        """Return the device's throughput at full batches, of the slowest task seen; 0 before the first batch."""
-        rates = [fit.tiles_per_second(self.runners[task].batch_tiles) for task, fit in self.batch_times.items()]
+        """Return the device's throughput at full batches, of the slowest task served of late.
+
+        Before any is, it is what the warm-up found, which other work may have slowed down; 0 before that.
+        """
+        newest = max(self._served_at.values(), default=0.0)
+        tasks = [task for task, at in self._served_at.items() if at > newest - LATE_SECONDS] or list(self.batch_times)
+        rates = [self.batch_times[task].tiles_per_second(self.runners[task].batch_tiles) for task in tasks]
         return min((rate for rate in rates if rate), default=0.0)
 
     def _serve(self, lane: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -179,6 +188,7 @@ class DeviceWorker:
         # On a processor a batch has as much of the device's time as it has of its threads.
         device_seconds = outcome.seconds * batch.threads / max(self._threads, 1)
         self.batch_times[task].observe(count, device_seconds)
+        self._served_at[task] = self._clock()
         self._metrics.batch_tiles.labels(task).observe(count)
         self._metrics.batch_duration.labels(task).observe(outcome.seconds)
         for position, (job, index) in enumerate(batch.tiles):

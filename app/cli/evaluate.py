@@ -3,6 +3,7 @@
 import json as jsonlib
 from dataclasses import asdict
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,7 +175,8 @@ def _print(report: "Report") -> None:
         decibels = [score.psnr_y, score.input_psnr_y, score.psnr_rgb, score.input_psnr_rgb]
         psnr_y, input_psnr_y, psnr_rgb, input_psnr_rgb = (f"{value:.2f}" for value in decibels)
         similarity = (f"{score.ssim_y:.4f}", f"{score.input_ssim_y:.4f}")
-        table.add_row(name, psnr_y, input_psnr_y, *similarity, psnr_rgb, input_psnr_rgb, f"{score.tile_step:+.2f}")
+        step = "–" if isnan(score.tile_step) else f"{score.tile_step:+.2f}"  # no smooth place, nothing to see
+        table.add_row(name, psnr_y, input_psnr_y, *similarity, psnr_rgb, input_psnr_rgb, step)
 
     for name, score in report.images.items():
         add(name, score)

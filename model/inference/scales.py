@@ -113,6 +113,13 @@ def most_tiles(height: int, width: int, plan: Plan, task: str, scale: Scale = "a
     return len(plan(*_reduced(height, width, reduction)))
 
 
+def least_tiles(height: int, width: int, plan: Plan, task: str, scale: Scale = "auto") -> int:
+    """Return the fewest tiles that `restoration` asks for, from the size alone; mostly a survey that finds no rain."""
+    if scale == "auto" and task != "dehaze":
+        return _RainCourse(height, width, plan).least_tiles
+    return most_tiles(height, width, plan, task, scale)
+
+
 def most_tiles_within(pixels: int, side: int, laid: tuple[int, int, bool]) -> int:
     """Return the most tiles that a picture within a limit of pixels and of the longer side can need at any scale.
 
@@ -172,6 +179,11 @@ class _RainCourse:
             return len(self.whole)
         first = len(self.whole) if self._restored_as_survey else 0
         return first + self._windows_each * len(self._octaves) + self._most_from(1, MOST_PASSES)
+
+    @property
+    def least_tiles(self) -> int:
+        """Return the fewest tiles in all."""
+        return len(self.whole) if self._restored_as_survey else self._windows_each * len(self._octaves)
 
     def run(self, rgb: Pixels) -> Generator[Work, Pixels, tuple[Pixels, tuple[float, ...]]]:
         """Return the restored picture and the scales of the passes."""

@@ -69,12 +69,13 @@ def test_on_a_phone_everything_fits_and_is_large_enough(visits):
     assert width(page) == 390
 
 
-BROKEN = """spans => spans.filter(span => {
-    const word = document.createRange();
-    word.selectNodeContents(span);
-    return word.getClientRects().length > 1;
-}).map(span => span.textContent)"""
-"""Which of these are on more than one line."""
+BROKEN = """spans => spans.flatMap(span => span.firstChild.data.split(" ").filter((word, index, words) => {
+    const place = document.createRange(), start = words.slice(0, index).join(" ").length + (index > 0);
+    place.setStart(span.firstChild, start);
+    place.setEnd(span.firstChild, start + word.length);
+    return place.getClientRects().length > 1;
+}))"""
+"""Which words of these are on more than one line."""
 
 
 @pytest.mark.parametrize("screen", [SMALL, PHONE, LYING, TABLET], ids=["small", "upright", "lying", "tablet"])
@@ -88,12 +89,35 @@ def test_no_word_of_the_choice_is_broken(visits, screen):
                 "(list, to) => { list.value = to; list.dispatchEvent(new Event('change')) }", language
             )
             expect(page.locator("html")).to_have_attribute("lang", language)
-            assert page.locator("#tasks span").evaluate_all(BROKEN) == []
+            assert page.locator("#tasks span, #views span").evaluate_all(BROKEN) == []
             assert width(page) == screen["viewport"]["width"]
 
     check()
     restored(page)  # now the header has a button more
     check()
+
+
+@pytest.mark.parametrize("screen", [SMALL, PHONE, LYING], ids=["small", "upright", "lying"])
+def test_progress_has_room_in_every_language(visits, screen):
+    """The title is read whole, and the bar is as wide as what surrounds it."""
+    page = visits.open(**screen)
+    restored(page)
+    for language in LANGUAGES:
+        page.locator("#language").evaluate(
+            "(list, to) => { list.value = to; list.dispatchEvent(new Event('change')) }", language
+        )
+        expect(page.locator("html")).to_have_attribute("lang", language)
+        shown = page.evaluate("""() => {
+            const working = document.getElementById("working"), title = working.querySelector("strong");
+            working.hidden = false;
+            title.textContent = document.querySelector("#views span").textContent + " 10/10";
+            return {
+                cut: title.scrollWidth - title.clientWidth,
+                bar: working.querySelector("progress").clientWidth / working.clientWidth,
+            };
+        }""")
+        assert shown["cut"] <= 0
+        assert shown["bar"] > 0.8
 
 
 def test_on_a_lying_phone_the_controls_stand_beside_the_picture(visits):

@@ -104,6 +104,26 @@ def test_a_deadline_that_an_idle_service_could_not_meet_is_no_matter_of_coming_b
         pass
 
 
+def test_what_a_survey_may_save_is_no_reason_to_refuse_a_picture_as_late():
+    """Up to 90 tiles at 10 a second, but perhaps 5: two seconds may do. In the queue it counts as 90 all the same."""
+    world = World()
+    with world.admission.admit(90, 1, 2.0, least=5), world.admission.admit(10, 1, 2.0, least=5):
+        assert world.admission.tiles == 100
+        with pytest.raises(Overloaded, match="queue is full"), world.admission.admit(10, 1, 2.0, least=5):
+            pass
+    with pytest.raises(DeadlineExceeded), world.admission.admit(90, 1, 0.4, least=5):
+        pass
+
+
+def test_a_pass_that_cannot_end_in_time_is_not_begun():
+    world = World()
+    world.admission.check(20, deadline=2.0)
+    with pytest.raises(DeadlineExceeded, match=r"about 2 s .* 1\.9 s are allowed"):
+        world.admission.check(20, deadline=1.9)
+    world.now = 5
+    world.admission.check(20, deadline=4)  # the job's own end is near enough
+
+
 def test_nothing_is_predicted_before_the_first_batch():
     with World(rate=0.0).admit(100, deadline=0.001):
         pass

@@ -318,6 +318,40 @@ def test_the_rate_is_learnt_from_the_batches():
     run(scenario)
 
 
+def test_a_task_that_nobody_asks_for_says_nothing_of_the_speed():
+    """The start may have been slow, and of a task never refused for it nothing newer is known; likewise of long ago."""
+
+    async def scenario():
+        clock = Clock()
+        seconds = {"derain": 1.0, "dehaze": 0.25}
+
+        def ask(task):
+            return fake.engine.run(TileJob(task, image, plan))
+
+        def work(tiles):
+            clock.now += seconds[asked]
+            return tiles
+
+        image = np.zeros((TILE, TILE, 3), np.uint8)
+        plan = TilePlan(TILE, TILE, TILE, 16)
+        async with FakeEngine(FakeRunner(work, max_tiles=1), clock=clock) as fake:
+            for times in fake.workers[0].batch_times.values():
+                times.observe(1, 100.0)
+            assert fake.engine.tiles_per_second() == pytest.approx(0.01)
+            for asked in ["derain"] * 64:
+                await ask(asked)
+            assert fake.engine.tiles_per_second() == pytest.approx(1.0)
+            for asked in ["dehaze"] * 64:
+                await ask(asked)
+            assert fake.engine.tiles_per_second() == pytest.approx(1.0)
+            clock.now += 400
+            for asked in ["dehaze"]:
+                await ask(asked)
+            assert fake.engine.tiles_per_second() == pytest.approx(4.0)
+
+    run(scenario)
+
+
 def test_the_warm_up_says_how_fast_the_device_is():
     """1 tile in 1 s, 2 in 1.5 s: 0.5 s a batch and 0.5 s a tile, so four in 2.5 s, before anybody has come."""
 

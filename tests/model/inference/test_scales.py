@@ -6,7 +6,7 @@ from PIL import Image, ImageFilter
 
 from model.data.rain import RainLayer, streaks
 from model.inference.merge import carry_haze, carry_rain
-from model.inference.scales import MOST_PASSES, check_scale, most_tiles, most_tiles_within, restoration
+from model.inference.scales import MOST_PASSES, check_scale, least_tiles, most_tiles, most_tiles_within, restoration
 from model.inference.survey import Response
 from model.inference.tiling import TilePlan
 
@@ -124,7 +124,16 @@ def test_never_more_tiles_than_the_header_promised(size, widths):
         assert done + tiles + later <= promised
         promised = done + tiles + later
         done += tiles
+    assert done >= least_tiles(*size, plan, "derain")
     assert len(outcome.scales) <= MOST_PASSES
+
+
+def test_the_fewest_tiles_are_those_of_a_picture_without_rain():
+    for size in ((63, 900), (400, 420), (1300, 900)):
+        _, asked = follow(restoration(scene(*size), plan, "derain"))
+        assert least_tiles(*size, plan, "derain") <= sum(tiles for tiles, _ in asked)
+    assert least_tiles(1300, 900, plan, "derain") == sum(tiles for tiles, _ in asked)
+    assert least_tiles(400, 600, plan, "derain", 0.25) == len(plan(100, 150))
 
 
 def test_the_promise_to_every_picture_covers_the_promise_to_one():
