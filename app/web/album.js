@@ -109,7 +109,8 @@ export class Album extends EventTarget {
     const ended = ({ state }) => state === "done" || state === "failed";
     const fraction = jobs.reduce((sum, job) => sum + (ended(job) ? 1 : job.fraction), 0) / jobs.length;
     const seconds = (performance.now() - this.#batch.start) / 1000;
-    const secondsLeft = fraction > 0.01 && seconds > 1 ? (seconds / fraction) * (1 - fraction) : null;
+    // Of the first tenth the survey is a part, and after it the total mostly falls.
+    const secondsLeft = fraction > 0.1 && seconds > 1 ? (seconds / fraction) * (1 - fraction) : null;
     return { fraction, done: jobs.filter(ended).length, count: jobs.length, secondsLeft };
   }
 
