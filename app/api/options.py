@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidParameter, NotAcceptable
@@ -72,18 +72,15 @@ class Parameters(BaseModel):
         Field(description="`refuse` a picture of which a part is missing, or `accept` it and say how much."),
     ] = "refuse"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_filled_in(cls, given: object) -> object:
-        """Take an empty value as one that was not filled in, in a query as in a form; its name must be known."""
-        if not isinstance(given, Mapping):
-            return given
-        return {name: value for name, value in given.items() if value not in ("", None) or name not in cls.model_fields}
-
     def with_fields(self, fields: Mapping[str, object]) -> "Parameters":
-        """Add the options that came in the body; raises InvalidParameter for wrong ones and contradictions."""
+        """Add the options that came in the body; raises InvalidParameter for wrong ones and contradictions.
+
+        An empty field of a form is one that was not filled in.
+        """
+        filled = {name: value for name, value in fields.items() if value not in ("", None)}
+        unknown = [name for name in fields if name not in Parameters.model_fields]
         try:
-            found = Parameters.model_validate(fields)
+            found = Parameters(**filled | dict.fromkeys(unknown))
         except ValidationError as error:
             first = error.errors()[0]
             name, observed = str(first["loc"][0])[:_QUOTED_CHARACTERS], str(first.get("input"))[:_QUOTED_CHARACTERS]

@@ -135,9 +135,9 @@ def picture(data: bytes, format: str) -> None:
 def boxes(data: bytes) -> None:
     """Walk the boxes of an AVIF or HEIC, as is done before a library sees them."""
     isobmff.brands(data)
-    isobmff.code_point_chunks(data)
     with refusing(struct.error, IndexError):
         isobmff.check_boxes(data)
+        isobmff.code_point_chunks(data)
 
 
 def exif(data: bytes) -> None:

@@ -106,12 +106,6 @@ def test_fields_of_the_body_work_like_the_query():
     assert found.model_dump(exclude_unset=True) == {"format": "jpeg", "quality": 50, "metadata": "strip"}
 
 
-def test_an_empty_value_is_none_in_the_query_as_in_a_form():
-    empty = dict.fromkeys(Parameters.model_fields, "")
-    assert Parameters.model_validate(empty) == Parameters() == Parameters().with_fields(empty)
-    assert Parameters.model_validate(empty).model_fields_set == set()
-
-
 def test_contradictions_and_misspelt_empty_fields_are_refused():
     with pytest.raises(InvalidParameter, match="one thing in the query"):
         Parameters(quality=90).with_fields({"quality": "50"})
