@@ -63,6 +63,13 @@ class LimitsSettings(_Group):
     buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies held at once")
     answer_bytes: int = Field(256 * 2**20, ge=1024, description="bytes of all answers that their callers have not read")
     answer_seconds: Seconds = Field(30, description="time in which a caller must read more of an answer")
+    refused_cores: float = Field(
+        0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="cores that uploads which are refused may keep busy: past half a second of work, their answers "
+        "wait for up to 1.5 s; 0: any number",
+    )
     pixels: int = Field(50_000_000, ge=1, description="largest picture in pixels")
     side: int = Field(30_000, ge=1, description="longest side of a picture in pixels")
     formats: str = Field(",".join(FORMATS), description="formats that are read, with commas between")

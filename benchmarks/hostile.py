@@ -8,8 +8,8 @@ deadline   how late a request of two seconds is answered, whatever the file
 hangup     how long a decoder lives on when its caller has gone
 drain      how long the service takes to end with every file in flight, and with decoders that come to no end
 readers    memory, and others' pictures, beside a thousand connections that do not read their answers
-latency    what a request of 256×256 takes beyond its own decode, device and encode, and a decode beyond one without
-           processes
+latency    what a request of 256×256 takes beyond its own decode and encode and the bare runner, and a decode beyond
+           one without processes
 """
 
 import argparse
@@ -24,11 +24,12 @@ import httpx
 from app.imaging.decode import decode
 from app.imaging.picture import ImageLimits
 from app.imaging.probe import probe
-from benchmarks import hostile_ends, load, report
+from benchmarks import hostile_ends, load, networks, report
 from benchmarks.hostile_readers import allow_files, stand_still
 from benchmarks.process_tree import Watch, cpu_seconds, held_bytes
 from benchmarks.service import serving
 from benchmarks.stages import stations
+from model.inference.runner import TileRunner
 from tests.bombs import BOMBS
 from tests.pictures import drawn, encoded
 
@@ -133,10 +134,10 @@ async def files(client: httpx.AsyncClient, pid: int, options: argparse.Namespace
     return rows
 
 
-async def latency(client: httpx.AsyncClient, rounds: int) -> dict:
+async def latency(client: httpx.AsyncClient, runner: TileRunner, rounds: int) -> dict:
     """Measure one small picture at a time, and what the processes add to a decode in this one."""
     picture, here, there = encoded(drawn(*load.SMALL)), [], []
-    figures = await load.idle(client, rounds)
+    figures = await load.idle(client, runner, rounds)
     for _ in range(rounds):
         start = time.perf_counter()
         decode(picture, probe(picture, ImageLimits()))
@@ -208,7 +209,9 @@ async def with_service(url: str, pid: int, options: argparse.Namespace) -> dict:
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         await client.post("/derain?scale=1", content=encoded(drawn(64, 64)))
         if "latency" in options.parts:
-            figures["latency"] = await latency(client, options.pictures)
+            runner = TileRunner(*networks.build(options.network))
+            runner.warm_up()
+            figures["latency"] = await latency(client, runner, options.pictures)
         if "files" in options.parts:
             figures["files"] = await files(client, pid, options)
         if "hangup" in options.parts:

@@ -43,18 +43,25 @@ def posting(client: httpx.AsyncClient, pictures: Sequence[bytes], path: str = "/
     return post
 
 
-async def idle(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
-    """Measure one small picture at a time: what a request takes beyond its own decode, device and encode."""
-    picture = encoded(drawn(*SMALL))
-    whole, added = [], []
+async def idle(client: httpx.AsyncClient, runner: TileRunner, rounds: int) -> dict[str, float]:
+    """Measure one small picture at a time: what a request takes beyond its own decode and encode and the bare runner.
+
+    The runner does the same number of tiles in this process, in turns with the requests. The stations alone would not
+    do: the time in which one lane waits for the other's last tile is nobody's, and no service can save it.
+    """
+    picture, each = encoded(drawn(*SMALL)), len(TilePlan(*SMALL, runner.tile, runner.info.overlap))
+    whole, bare, own = [], [], []
     for _ in range(rounds + 1):
+        bare.append(bare_seconds(runner, each))
         start = time.perf_counter()
         answer = await client.post("/derain?scale=1", content=picture)
         whole.append(time.perf_counter() - start)
         spent = stations(answer.raise_for_status())
-        added.append(whole[-1] - sum(spent[station] for station in ("decode", "device", "encode")))
+        own.append(spent["decode"] + spent["encode"])
+    added = [request - tiles - codec for request, tiles, codec in zip(whole, bare, own, strict=True)]
     return {
         "median_seconds": round(statistics.median(whole[1:]), 4),
+        "bare_median_seconds": round(statistics.median(bare[1:]), 4),
         "added_median_milliseconds": round(1000 * statistics.median(added[1:]), 2),
     }
 
@@ -109,7 +116,7 @@ async def measure(url: str, options: object) -> dict[str, object]:
     runner.warm_up()
     tiles = [len(TilePlan(*size, info.tile, info.overlap)) for size in MIXED]
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=httpx.Limits()) as client:
-        alone = await idle(client, options.idle_rounds)
+        alone = await idle(client, runner, options.idle_rounds)
         full = await saturation(client, runner, options.rounds, options.pictures)
         capacity = full["service_tiles_per_second"]
         loads = [await arrivals(client, load, capacity, tiles, options.arrivals) for load in options.loads]

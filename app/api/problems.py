@@ -44,6 +44,7 @@ class Problems:
 
         try:
             await self.app(scope, receive, noting)
+            return
         except ClientDisconnect:
             return  # there is nobody to answer
         except Exception as error:
@@ -54,7 +55,9 @@ class Problems:
             if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 cause = error if isinstance(failure, InternalError) else failure.__cause__
                 _log.error("request failed", type=failure.slug, exc_info=cause)
-            await problem_response(failure, scope["state"]["request_id"])(scope, receive, send)
+        # The traceback's frames hold the body, and the answer may have to wait.
+        failure.__traceback__ = failure.__cause__ = failure.__context__ = None
+        await problem_response(failure, scope["state"]["request_id"])(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

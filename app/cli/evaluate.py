@@ -69,6 +69,8 @@ def evaluate(
     factors = _factors(enlarge)
     restorer = load_restorer(task, weights, device, tiling, precision)
     if suite:
+        if (take, enlarge, strength, at) != ("all", "", 1.0, "auto"):
+            fail("--suite has pictures of its own at full size; leave out --take, --enlarge, --scale and --strength")
         _judge(restorer, pairs, json, errors)
         return
     restore = partial(restorer.restore, scale=at, strength=strength)

@@ -11,6 +11,7 @@ from app.middleware.api_keys import ApiKeys, KeysFile, WrongKeys
 from app.middleware.body_limit import BodyLimit
 from app.middleware.caller_limit import CallerLimit
 from app.middleware.own_callers import OwnCallers, allowed_hosts
+from app.middleware.refusal_pace import RefusalPace
 from app.middleware.request_log import RequestLog
 from app.middleware.request_target import RequestTarget
 from app.middleware.safe_headers import SafeHeaders
@@ -49,6 +50,9 @@ def install(app: Starlette, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(Problems)
     # Outside Problems, to see whether the answer, which may be a problem, comes before the body's end.
     app.add_middleware(BodyLimit, limits=settings.limits)
+    if settings.limits.refused_cores:
+        # Outside BodyLimit, which has let go of the body when the answer begins.
+        app.add_middleware(RefusalPace, cores=settings.limits.refused_cores)
     app.add_middleware(AnswerLimit, limits=settings.limits, metrics=metrics)
     app.add_middleware(SafeHeaders)
     if origins:

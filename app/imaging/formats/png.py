@@ -18,6 +18,9 @@ MAX_CHUNKS = 65_536
 
 COLOUR_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _SIGNATURE_BYTES = 8
+# Of compressed pixels, beside twice what they are without compression. Deflate adds five bytes to 64 kB that it cannot
+# shrink, but it may also have blocks without pixels, without end.
+_PACKED_BYTES = 1 << 16
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PIECE_BYTES, _RESCUED_BYTES, _LAST_FILTER = 1 << 14, 64, 4
 # Of each pass: the first column and row, and the steps between them (PNG third edition, 8.2).
@@ -40,10 +43,16 @@ def read(data: bytes) -> Header:
             f"{methods[1]}, interlace {methods[2]}; there is no such PNG.",
             observed=bits,
         )
-    first = {}
+    first, packed = {}, 0
     for kind, start, end in _chunks(data):
+        packed += end - start if kind == b"IDAT" else 0
         if kind not in first:
             first[kind] = data[start + 8 : end - 4] if kind in (b"acTL", b"eXIf") else b""
+    most = _PACKED_BYTES + 2 * height * (1 + -(-width * bits * _CHANNELS[colour_type] // 8))
+    if packed > most:
+        raise UndecodableImage(
+            "The PNG has far more compressed bytes than its pixels can need.", limit=most, observed=packed
+        )
     frames = int.from_bytes(first[b"acTL"][:4], "big") if b"acTL" in first else 1
     alpha = colour_type in (4, 6) or b"tRNS" in first
     return Header(width, height, _MODES[colour_type], bits, alpha, max(frames, 1), first.get(b"eXIf", b""))

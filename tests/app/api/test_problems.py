@@ -1,6 +1,8 @@
 """A fault of our own, which no request to the real server can bring about."""
 
+import asyncio
 import json
+import weakref
 
 import httpx
 import pytest
@@ -8,7 +10,7 @@ from fastapi import FastAPI
 
 from app.api import problems
 from app.api.problems import Problems
-from app.errors import DeviceLost
+from app.errors import DeviceLost, UndecodableImage
 
 
 class WithId:
@@ -37,8 +39,6 @@ def answer_of(error):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await client.get("/")
 
-    import asyncio
-
     return asyncio.run(get())
 
 
@@ -61,3 +61,27 @@ def test_a_lost_device_is_503_and_says_when_to_come_back():
     answer = answer_of(DeviceLost("The device failed."))
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/device-lost")
     assert answer.headers["retry-after"] == "5"
+
+
+def test_what_a_failure_held_is_let_go_before_the_answer_which_may_wait():
+    """The frames of a traceback hold their variables, an upload of many megabytes for instance."""
+
+    class Upload:
+        pass
+
+    alive = []
+
+    async def fail(scope, receive, send):
+        upload = Upload()
+        alive.append(weakref.ref(upload))
+        try:
+            raise KeyError(upload)
+        except KeyError as error:
+            raise UndecodableImage("The picture is broken.") from error
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            alive.append(alive[0]())
+
+    asyncio.run(WithId(Problems(fail))({"type": "http"}, None, send))
+    assert alive[1:] == [None]

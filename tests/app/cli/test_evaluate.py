@@ -82,6 +82,13 @@ def test_a_suite_is_judged_by_group_and_by_its_worst_tile(dmsr, tiny_weights, tm
     assert f"{table['all']['worst_tile']:.2f}" in result.output
 
 
+@pytest.mark.parametrize("words", [("--take", "1/2"), ("--enlarge", "2"), ("--scale", "0.5"), ("--strength", "0.5")])
+def test_what_a_suite_has_no_use_for_is_refused(dmsr, tiny_weights, tmp_path, words):
+    result = dmsr(tmp_path, "--suite", "--weights", tiny_weights, *words)
+    assert result.exit_code == 2
+    assert "--suite has pictures of its own" in result.output
+
+
 def test_a_suite_without_photos_is_told(dmsr, tiny_weights, tmp_path):
     result = dmsr(tmp_path, "--suite", "--weights", tiny_weights)
     assert result.exit_code == 2

@@ -2,7 +2,9 @@
 
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.errors import AnimatedImage, DmsrError, NotAnImage, UndecodableImage
 from app.imaging.decode import decode
@@ -44,12 +46,23 @@ def steps(function, *arguments):
         (bombs.avif_of_many_frames(9, 32, 32), "frames in one picture"),
         (bombs.tiff_of_shared_strips(300, 1000), "overlap"),
         (bombs.tiff_of_pages_in_a_circle(10), "no end"),
+        (bombs.png_of_empty_blocks(70_000), "compressed bytes"),
     ],
-    ids=["AVIF items", "fewer AVIF items", "AVIF frames", "TIFF strips", "TIFF pages"],
+    ids=["AVIF items", "fewer AVIF items", "AVIF frames", "TIFF strips", "TIFF pages", "PNG blocks"],
 )
 def test_a_bomb_is_refused_by_its_header(data, words):
     with pytest.raises(UndecodableImage, match=words):
         probe(data, ImageLimits())
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_of_noise_that_is_not_compressed_passes(mode):
+    """No sound picture takes more: nothing is saved, and the smallest rows have a byte of filter for each of pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (400, 300, 4), np.uint8)
+    picture = Image.fromarray(noise).convert("RGB" if mode in ("P", "1", "I;16") else mode).convert(mode)
+    for image in (picture, picture.resize((1, 5000))):
+        data = save(image, "png", compress_level=0)
+        assert probe(data, ImageLimits()).width == image.width
 
 
 def test_a_library_does_not_see_boxes_that_are_too_many(monkeypatch):
