@@ -67,10 +67,10 @@ def evaluate(
     errors = Console(stderr=True)
     at = parse_scale(scale, strength, tiling)
     factors = _factors(enlarge)
+    if suite and (take, enlarge, scale, strength) != ("all", "", "auto", 1.0):
+        fail("--suite has pictures of its own at full size; leave out --take, --enlarge, --scale and --strength")
     restorer = load_restorer(task, weights, device, tiling, precision)
     if suite:
-        if (take, enlarge, strength, at) != ("all", "", 1.0, "auto"):
-            fail("--suite has pictures of its own at full size; leave out --take, --enlarge, --scale and --strength")
         _judge(restorer, pairs, json, errors)
         return
     restore = partial(restorer.restore, scale=at, strength=strength)

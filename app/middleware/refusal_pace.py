@@ -18,7 +18,7 @@ FREE_SECONDS = 0.5
 """So much may be refused at once: fifty small files or four of 5 MB."""
 
 LONGEST_SECONDS = 1.5
-"""With this delay a request that was given two seconds is still answered within two and a half."""
+"""From a body's last byte to an answer that waited: deadlines count from there, and those of two seconds are kept."""
 
 
 class RefusalPace:
@@ -44,25 +44,26 @@ class RefusalPace:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        received = 0
+        received, arrived = 0, 0.0
 
         async def counting() -> Message:
-            nonlocal received
+            nonlocal received, arrived
             message = await receive()
-            received += len(message.get("body", b""))
+            if message["type"] == "http.request":
+                received, arrived = received + len(message.get("body", b"")), self._clock()
             return message
 
         async def pacing(message: Message) -> None:
             if received and message["type"] == "http.response.start" and message["status"] in REFUSED:
-                await self._sleep(self._delay(received))
+                await self._sleep(self._delay(received, arrived))
             await send(message)
 
         await self.app(scope, counting, pacing)
 
-    def _delay(self, size: int) -> float:
+    def _delay(self, size: int, arrived: float) -> float:
         """Charge a refused upload of so many bytes, and return how long those before it make its answer wait."""
         now = self._clock()
         begin = max(self._paid_until, now - FREE_SECONDS / self._cores)
         paid_until = begin + (REQUEST_SECONDS + BYTE_SECONDS * size) / self._cores
         self._paid_until = min(paid_until, now + LONGEST_SECONDS)
-        return min(max(begin - now, 0.0), LONGEST_SECONDS)
+        return max(min(begin, arrived + LONGEST_SECONDS) - now, 0.0)

@@ -36,7 +36,7 @@ def read(data: bytes) -> Header:
     """Read IHDR and the few chunks that say more: transparency, animation, EXIF."""
     if data.startswith(b"CgBI", _SIGNATURE_BYTES + 4):
         raise UnsupportedImage("The PNG is of the kind that Xcode makes for iPhones (CgBI). Save it as a plain PNG.")
-    width, height, bits, colour_type, *methods = struct.unpack_from(">4xIIBBBBB", data, _SIGNATURE_BYTES + 4)
+    width, height, bits, colour_type, *methods = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
     if bits not in _BITS.get(colour_type, ()) or methods[:2] != [0, 0] or methods[2] > 1:
         raise UndecodableImage(
             f"The header says a PNG of colour type {colour_type} with {bits} bits, compression {methods[0]}, filter "
@@ -45,10 +45,10 @@ def read(data: bytes) -> Header:
         )
     first, packed = {}, 0
     for kind, start, end in _chunks(data):
-        packed += end - start if kind == b"IDAT" else 0
+        packed += end - start - 12 if kind == b"IDAT" else 0
         if kind not in first:
             first[kind] = data[start + 8 : end - 4] if kind in (b"acTL", b"eXIf") else b""
-    most = _PACKED_BYTES + 2 * height * (1 + -(-width * bits * _CHANNELS[colour_type] // 8))
+    most = _PACKED_BYTES + 2 * _unpacked_bytes(_pass_sizes(width, height, methods[2]), bits * _CHANNELS[colour_type])
     if packed > most:
         raise UndecodableImage(
             "The PNG has far more compressed bytes than its pixels can need.", limit=most, observed=packed
@@ -133,9 +133,8 @@ def complete(data: bytes) -> tuple[bytes, float]:
     ]
     width, height, bits, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
     pixel_bits = bits * _CHANNELS[colour_type]
-    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    sizes = [(-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes]
-    expected = sum((1 + -(-columns * pixel_bits // 8)) * rows for columns, rows in sizes if columns > 0 and rows > 0)
+    sizes = _pass_sizes(width, height, interlaced)
+    expected = _unpacked_bytes(sizes, pixel_bits)
     packed = memoryview(
         b"".join(data[start + 8 : end - 4 if sound else end] for kind, start, end, sound in chunks if kind == b"IDAT")
     )
@@ -151,6 +150,17 @@ def complete(data: bytes) -> tuple[bytes, float]:
         for kind, content in ((b"IDAT", zlib.compress(rows.ljust(expected, b"\0"), 0)), (b"IEND", b""))
     ]
     return b"".join((data[:_SIGNATURE_BYTES], *before, *made)), 1 - len(rows) / expected
+
+
+def _pass_sizes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
+    """Return columns and rows of each pass; one that has no pixels has one of them at 0."""
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    return [(max(-(-(width - x) // across), 0), max(-(-(height - y) // down), 0)) for x, y, across, down in passes]
+
+
+def _unpacked_bytes(sizes: list[tuple[int, int]], pixel_bits: int) -> int:
+    """Return how many bytes Deflate has to give: of each row a filter and its pixels."""
+    return sum((1 + -(-columns * pixel_bits // 8)) * rows for columns, rows in sizes if columns)
 
 
 def _unpacked(

@@ -89,8 +89,9 @@ def test_what_a_suite_has_no_use_for_is_refused(dmsr, tiny_weights, tmp_path, wo
     assert "--suite has pictures of its own" in result.output
 
 
-def test_a_suite_without_photos_is_told(dmsr, tiny_weights, tmp_path):
-    result = dmsr(tmp_path, "--suite", "--weights", tiny_weights)
+@pytest.mark.parametrize("words", [(), ("--tiling", "reference")])
+def test_a_suite_without_photos_is_told(dmsr, tiny_weights, tmp_path, words):
+    result = dmsr(tmp_path, "--suite", "--weights", tiny_weights, *words)
     assert result.exit_code == 2
     assert "Kodak24" in result.output
 

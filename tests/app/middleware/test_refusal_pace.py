@@ -14,7 +14,7 @@ class Uploads:
     """Uploads one after the other, of a byte each, to a service that gives a status; time passes as it is told."""
 
     def __init__(self):
-        self.now, self.status, self.waited = 1000.0, 422, []
+        self.now, self.status, self.waited, self.work_seconds = 1000.0, 422, [], 0.0
         self.pace = RefusalPace(self.answer, CORES, lambda: self.now, self.sleep)
 
     async def sleep(self, seconds):
@@ -22,6 +22,7 @@ class Uploads:
 
     async def answer(self, scope, receive, send):
         await receive()
+        self.now += self.work_seconds
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -63,6 +64,15 @@ def test_a_large_file_counts_for_more():
     uploads = Uploads()
     assert uploads.send(body=bytes(30_000_000)) == 0
     assert uploads.send() == LONGEST_SECONDS
+
+
+@pytest.mark.parametrize(("work_seconds", "delay"), [(0.5, 1), (1.9, 0)])
+def test_what_took_long_already_waits_only_until_its_deadline_is_near(work_seconds, delay):
+    uploads = Uploads()
+    uploads.send(1000, bytes(30_000_000))
+    uploads.work_seconds = work_seconds
+    uploads.pace._paid_until = uploads.now + 10 * LONGEST_SECONDS
+    assert uploads.send() == pytest.approx(delay)
 
 
 def test_an_attack_is_forgotten_when_it_is_over():
