@@ -9,7 +9,7 @@ hangup     how long a decoder lives on when its caller has gone
 drain      how long the service takes to end with every file in flight, and with decoders that come to no end
 readers    memory, and others' pictures, beside a thousand connections that do not read their answers
 latency    what a request of 256×256 takes beyond its own decode and encode and the bare runner, and a decode beyond
-           one without processes
+           one without processes; of a network of its own, since what is added depends on how many tiles a picture has
 """
 
 import argparse
@@ -134,16 +134,20 @@ async def files(client: httpx.AsyncClient, pid: int, options: argparse.Namespace
     return rows
 
 
-async def latency(client: httpx.AsyncClient, runner: TileRunner, rounds: int) -> dict:
+async def latency(url: str, network: str, rounds: int) -> dict:
     """Measure one small picture at a time, and what the processes add to a decode in this one."""
     picture, here, there = encoded(drawn(*load.SMALL)), [], []
-    figures = await load.idle(client, runner, rounds)
-    for _ in range(rounds):
-        start = time.perf_counter()
-        decode(picture, probe(picture, ImageLimits()))
-        here.append(time.perf_counter() - start)
-        spent = stations((await client.post("/derain?scale=1", content=picture)).raise_for_status())
-        there.append(spent["probe"] + spent["decode"])
+    runner = TileRunner(*networks.build(network))
+    runner.warm_up()
+    async with httpx.AsyncClient(base_url=url, timeout=600) as client:
+        await client.post("/derain?scale=1", content=encoded(drawn(64, 64)))
+        figures = await load.idle(client, runner, rounds)
+        for _ in range(rounds):
+            start = time.perf_counter()
+            decode(picture, probe(picture, ImageLimits()))
+            here.append(time.perf_counter() - start)
+            spent = stations((await client.post("/derain?scale=1", content=picture)).raise_for_status())
+            there.append(spent["probe"] + spent["decode"])
     return figures | {
         "codecs_added_median_milliseconds": round(1000 * (statistics.median(there) - statistics.median(here)), 2)
     }
@@ -208,10 +212,6 @@ async def with_service(url: str, pid: int, options: argparse.Namespace) -> dict:
     figures: dict[str, object] = {}
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         await client.post("/derain?scale=1", content=encoded(drawn(64, 64)))
-        if "latency" in options.parts:
-            runner = TileRunner(*networks.build(options.network))
-            runner.warm_up()
-            figures["latency"] = await latency(client, runner, options.pictures)
         if "files" in options.parts:
             figures["files"] = await files(client, pid, options)
         if "hangup" in options.parts:
@@ -240,6 +240,7 @@ def main() -> None:
     parts = ("latency", "files", "hangup", "readers", "deadline", "drain")
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts), help="what to measure; all of them")
     parser.add_argument("--network", default="w4d1", help="a size such as w16d4, or a weights file; w4d1")
+    parser.add_argument("--latency-network", default="w16d4", help="the same for latency: the CPU default, w16d4")
     parser.add_argument("--seconds", type=float, default=8, help="for which each file is sent, and as long without; 8")
     parser.add_argument("--rounds", type=int, default=2, help="turns in which that is done; 2")
     parser.add_argument("--attackers", type=int, default=2, help="callers who send a file at once; 2")
@@ -249,7 +250,10 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, object] = {}
     allow_files(2 * options.readers + 200)
-    if set(options.parts) - {"drain"}:
+    if "latency" in options.parts:
+        with serving(options.latency_network) as service:
+            figures["latency"] = asyncio.run(latency(service.url, options.latency_network, options.pictures))
+    if set(options.parts) - {"latency", "drain"}:
         with serving(options.network, LIMITS_ANSWER_BYTES=_ANSWER_BYTES) as service:
             figures |= asyncio.run(with_service(service.url, service.process.pid, options))
     if "drain" in options.parts:

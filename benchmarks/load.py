@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
     parser.add_argument("--rounds", type=int, default=3, help="turns of runner and service at saturation")
     parser.add_argument("--pictures", type=int, default=24, help="of 256×256 a turn")
-    parser.add_argument("--idle-rounds", type=int, default=7, help="single pictures")
+    parser.add_argument("--idle-rounds", type=int, default=50, help="single pictures; seven differ by 15 ms")
     parser.add_argument("--loads", type=float, nargs="*", default=[0.5, 0.8], help="shares of the capacity")
     parser.add_argument("--arrivals", type=int, default=TAIL_COUNT, help="at each load")
     options = parser.parse_args()

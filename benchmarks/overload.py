@@ -141,12 +141,13 @@ def main() -> None:
     """Measure and report."""
     parser = report.parser(__doc__)
     parser.add_argument("--network", default="w16d4", help="a size such as w16d4, or a weights file")
-    parser.add_argument("--queue", type=int, default=60, help="DMSR_QUEUE_TILES")
+    parser.add_argument("--queue", type=int, default=120, help="DMSR_QUEUE_TILES")
     parser.add_argument("--seconds", type=float, default=60, help="how long the sustained part lasts")
     options = parser.parse_args()
     info = networks.describe(options.network)
     tiles_each = len(TilePlan(SIDE, SIDE, info.tile, info.overlap))
-    limits = {"QUEUE_TILES": options.queue, "LIMITS_PIXELS": 500_000, "LIMITS_SIDE": 2000}
+    # The service starts only where its queue holds the largest picture that it may be sent, at every scale it may try.
+    limits = {"QUEUE_TILES": options.queue, "LIMITS_PIXELS": SIDE**2, "LIMITS_SIDE": SIDE}
     with serving(options.network, **limits) as service:
         figures = asyncio.run(measure(service.url, service.process.pid, options, tiles_each))
     report.write("overload", options, figures)

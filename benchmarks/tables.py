@@ -61,6 +61,12 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
+def _processor(result: dict) -> str:
+    """Name the processor of a result that has figures."""
+    machine = result["machine"]
+    return machine["cpu"] + (", AMX" if machine["amx"] else "")
+
+
 def photos() -> str:
     """Show what a user waits for."""
     rows = []
@@ -92,8 +98,8 @@ def tiles() -> str:
         for who, seconds in figures["seconds_per_tile"].items():
             share = figures["roofline"].get(f"{who}_percent_of_matmul_peak", "")
             by_batch = ", ".join(f"{count}: {taken:.4g}" for count, taken in seconds.items())
-            rows.append((name, who.replace("_", " "), by_batch, f"{share}%"))
-    return table(("network", "", "seconds a tile, by batch", "of the matmul peak"), rows)
+            rows.append((name, _processor(figures), who.replace("_", " "), by_batch, f"{share}%"))
+    return table(("network", "processor", "", "seconds a tile, by batch", "of the matmul peak"), rows)
 
 
 def profile() -> str:
@@ -106,23 +112,27 @@ def profile() -> str:
 
 def stages() -> str:
     """Show the stations' shares by size of picture."""
-    rows = []
+    rows, stations = [], ("decode", "queue", "device", "stitch", "encode", "elsewhere")
     for name in ("w16d4", "w4d1"):
-        for row in (read(f"stages-{name}") or {"sizes": []})["sizes"]:
-            shares = (row["shares"][key] for key in ("decode", "queue", "device", "stitch", "encode", "elsewhere"))
-            rows.append((name, row["megapixels"], row["tiles"], row["seconds_per_tile"], *(f"{s:.1%}" for s in shares)))
-    head = ("network", "MP", "tiles", "s a tile", "decode", "queue", "device", "stitch", "encode", "elsewhere")
-    return table(head, rows)
+        figures = read(f"stages-{name}") or {"sizes": []}
+        for row in figures["sizes"]:
+            shares = (row["shares"][key] for key in stations)
+            where = (name, _processor(figures), row["megapixels"], row["tiles"], row["seconds_per_tile"])
+            rows.append((*where, *(f"{share:.1%}" for share in shares)))
+    return table(("network", "processor", "MP", "tiles", "s a tile", *stations), rows)
 
 
 def load() -> str:
     """Show latency at Poisson arrivals."""
     rows = []
     for name in NETWORKS:
-        for row in (read(f"load-{name}") or {"open_loop": []})["open_loop"]:
+        figures = read(f"load-{name}") or {"open_loop": []}
+        for row in figures["open_loop"]:
             latencies = (row.get(f"p{percent}_seconds", "–") for percent in (50, 95, 99))
-            rows.append((name, row["load"], row["pictures"], row["tiles_per_second"], row["device_busy"], *latencies))
-    return table(("network", "load", "pictures", "tiles a second", "device busy", "p50 s", "p95 s", "p99 s"), rows)
+            where = (name, _processor(figures), row["load"], row["pictures"])
+            rows.append((*where, row["tiles_per_second"], row["device_busy"], *latencies))
+    head = ("network", "processor", "load", "pictures", "tiles a second", "device busy", "p50 s", "p95 s", "p99 s")
+    return table(head, rows)
 
 
 def peers() -> str:
@@ -187,7 +197,7 @@ def runs() -> str:
     for path in sorted(report.FOLDER.glob("*.json")):
         found = json.loads(path.read_text())
         machine = found["machine"]
-        where = f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}"
+        where = f"{_processor(found)}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}"
         rows.append((f"`{path.stem}`", found["date"][:10], found["revision"], where))
     return table(("result", "date", "revision", "machine"), rows)
 

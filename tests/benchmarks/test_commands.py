@@ -20,8 +20,8 @@ QUICK = {
     "batching": ["--network", "w4d1", "--rounds", "1", "--largest", "70000"],
     "flood": ["--network", "w4d1", "--count", "2", "--huge", "600", "900"],
     "optimisers": ["--steps", "2", "--seeds", "1"],
-    "hostile": ["--network", "w4d1", *HOSTILE, "--pictures", "3"],
-    "overload": ["--network", "w4d1", "--queue", "60", "--seconds", "3"],
+    "hostile": ["--network", "w4d1", "--latency-network", "w4d1", *HOSTILE, "--pictures", "3"],
+    "overload": ["--network", "w4d1", "--queue", "100", "--seconds", "3"],
 }
 
 
