@@ -2,7 +2,7 @@
 
 Seven parts: what the network does to streaks of each width, which the survey's constants are medians of; pairs enlarged
 (`dmsr evaluate --enlarge` prints the same); two rains in one picture; clear photos; rain drawn at full size over the
-largest photos; haze; and a photo of 12 megapixels through the service.
+largest photos; haze; and a photo of 12 megapixels through the service. Each has a result of its own.
 """
 
 import argparse
@@ -188,13 +188,16 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=12, help="photos that rain is drawn over at full size")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help="instead of the shipped ones of their task")
     options = parser.parse_args()
+    if options.json and len(options.parts) > 1:
+        parser.error("--json names one file, and each part has a result of its own: name one of --parts")
     catalog = Catalog.load()
     tasks = {"haze": "dehaze"}
     files = {task: catalog.path(catalog.default(task, "cpu")) for task in ("derain", "dehaze")}
     files |= {read_info(path).task: path for path in options.weights}
     needed = {tasks.get(part, "derain") for part in options.parts}
     loaded = {task: Restorer.load(files[task], device="cpu") for task in needed}
-    report.write("scales", options, {part: PARTS[part](loaded, options) for part in options.parts})
+    for part in options.parts:
+        report.write(f"scales-{part}", options, {part: PARTS[part](loaded, options)})
 
 
 if __name__ == "__main__":

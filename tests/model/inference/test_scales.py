@@ -59,7 +59,7 @@ def error(first, second):
     return float(np.abs(first.astype(float) - second).mean())
 
 
-@pytest.mark.parametrize(("width", "least", "most"), [(2, 1, 1), (4, 0.35, 0.75), (8, 0.18, 0.38), (16, 0.09, 0.19)])
+@pytest.mark.parametrize(("width", "least", "most"), [(2, 1, 1), (4, 0.35, 1), (8, 0.18, 0.5), (16, 0.09, 0.25)])
 def test_rain_is_taken_off_at_its_own_scale(width, least, most):
     clean = scene(1100, 1200)
     rainy = rained_on(clean, width)
@@ -107,9 +107,9 @@ def test_wider_streaks_are_less_fine():
         black = np.zeros((256, 256, 3), np.uint8)
         return Response.measure(rained_on(black, width)[None], black[None])
 
-    times = [response(width).times_too_large for width in (1.2, 2, 3, 4, 6)]
-    assert times == sorted(times)
-    assert response(1.5).times_too_large == pytest.approx(1, abs=0.35)
+    reductions = [response(width).reduction for width in (1.2, 2, 3, 4, 6)]
+    assert reductions == sorted(reductions)
+    assert response(1.5).reduction == pytest.approx(1, abs=0.35)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 900), (130, 200), (400, 420), (1300, 900)])
