@@ -152,6 +152,24 @@ def peers() -> str:
     return table(head, rows)
 
 
+def enlarged() -> str:
+    """Show what is gained on Rain12 as larger photos would show it."""
+    rows = []
+    for row in (read("scales-enlarged") or {"enlarged": []})["enlarged"]:
+        decibels = (f"{row[key]:.2f}" for key in ("input_psnr_y", "psnr_y", "gain", "least_gain"))
+        first = [float(scales.partition(",")[0]) for scales in row["scales"]]
+        rows.append((f"×{row['factor']:g}", *decibels, f"{min(first):g} to {max(first):g}"))
+    return table(("enlarged", "input, dB", "restored, dB", "gain", "least gain of a picture", "at scales"), rows)
+
+
+def gains() -> str:
+    """Show the same in one line."""
+    rows = (read("scales-enlarged") or {"enlarged": []})["enlarged"]
+    return table(
+        ["enlarged", *(f"×{row['factor']:g}" for row in rows)], [["gain, dB", *(f"{row['gain']:.1f}" for row in rows)]]
+    )
+
+
 def scores_derain() -> str:
     """Show what the deraining weights are worth on every set."""
     return _scores("derain", headlines=False)
@@ -202,7 +220,8 @@ def runs() -> str:
     return table(("result", "date", "revision", "machine"), rows)
 
 
-SHOWN = (photos, wanted, tiles, profile, stages, load, peers, runs, headlines, scores_derain, scores_dehaze)
+SHOWN = (photos, wanted, tiles, profile, stages, load, peers, runs, headlines, gains)
+SHOWN += (scores_derain, scores_dehaze, enlarged)
 TABLES = {each.__name__: each for each in SHOWN}
 
 

@@ -59,9 +59,9 @@ class Response:
         return float(np.interp(self.fineness, fineness, reductions))
 
     @property
-    def whole(self) -> bool:
-        """Tell whether the streaks were removed whole."""
-        return self.reduction <= _TOO_LARGE and self.added <= _TORN
+    def torn(self) -> bool:
+        """Tell whether the streaks were torn, not removed whole."""
+        return self.added > _TORN
 
     @classmethod
     def measure(cls, before: Pixels, after: Pixels) -> "Response":
@@ -74,19 +74,25 @@ class Response:
         return cls(amount, slopes / energy, float((added * added).sum()) / energy)
 
 
-def choose(responses: dict[int, Response], least: float, near: float) -> float | None:
+def choose(responses: dict[int, Response], coarsest: int, least: float, near: float) -> float | None:
     """Return by how much to make the picture smaller for the finest rain found; None for no rain.
 
-    It is judged at the finest scale where streaks are removed whole. Where they are too large at every scale, detail
-    was taken for them; then it is the finest scale with half the most that was removed at any.
+    It is judged at the finest scale where its streaks are about as wide as known and removed whole. Where they are torn
+    at every such scale, it is the finest of these with half the most that was removed at any. What is too large at a
+    scale and gone at the next was detail.
+    coarsest: the picture's last octave, after which there is no next.
     least: the smallest answer. near: up to it, the full size is near enough.
     """
-    found = {at: response for at, response in sorted(responses.items()) if response.found}
+    found = {
+        at: response
+        for at, response in sorted(responses.items())
+        if response.found and (response.reduction <= _TOO_LARGE or at == coarsest)
+    }
     if not found:
         return None
     enough = max(response.amount for response in found.values()) / 2
     fallback = next(at for at, response in found.items() if response.amount >= enough)
-    at = next((at for at, response in found.items() if response.whole), fallback)
+    at = next((at for at, response in found.items() if not response.torn), fallback)
     reduction = min(max(at * min(found[at].reduction, _TOO_LARGE), least), 1 / SMALLEST)
     return 1.0 if reduction <= near else reduction
 

@@ -53,6 +53,8 @@ def layout(page: Directory) -> Layout:
 def read_samples(data: bytes, page: Directory) -> np.ndarray:
     """Return the samples, uint8 or uint16 (H, W, colours and alpha), colours not premultiplied, black being zero."""
     found = layout(page)
+    if found.samples < found.colours:
+        raise UndecodableImage(f"The TIFF has {found.samples} samples a pixel; its colours need {found.colours}.")
     width, height = page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
     kept = [*range(found.colours), *([] if found.alpha_at is None else [found.alpha_at])]
     result = np.empty((height, width, len(kept)), np.uint16 if found.bits == 16 else np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from app.errors import UnsupportedImage
+from app.errors import UndecodableImage, UnsupportedImage
 from app.imaging.color import unmultiply
 from app.imaging.decode import decode
 from app.imaging.encode import encode
@@ -110,6 +110,19 @@ def test_every_layout_of_a_tiff_is_read(compression, predictor, planes, tile, bi
         np.testing.assert_array_equal(colours, samples[..., : colours.shape[2]])
         if channels in (2, 4):
             np.testing.assert_array_equal(picture.alpha, samples[..., -1])
+
+
+def test_a_tiff_with_too_few_samples_a_pixel_is_refused():
+    """Its planes would be none, by which the strips are divided."""
+    file = BytesIO()
+    stored = np.ascontiguousarray(np.moveaxis(deep_samples(3), -1, 0))
+    tifffile.imwrite(file, stored, photometric="rgb", planarconfig="separate", byteorder="<", compression="zlib")
+    samples_per_pixel = struct.pack("<HHI", 277, 3, 1)
+    assert file.getvalue().count(samples_per_pixel) == 1
+    at = file.getvalue().index(samples_per_pixel) + len(samples_per_pixel)
+    data = file.getvalue()[:at] + struct.pack("<H", 0) + file.getvalue()[at + 2 :]
+    with pytest.raises(UndecodableImage, match="0 samples a pixel"):
+        decoded(data)
 
 
 def test_premultiplied_colours_come_back_plain_and_none_is_lost():

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from model.data.rain import RainLayer, streaks
 from model.inference.merge import carry_haze, carry_rain
 from model.inference.scales import MOST_PASSES, check_scale, least_tiles, most_tiles, most_tiles_within, restoration
-from model.inference.survey import Response
+from model.inference.survey import Response, choose
 from model.inference.tiling import TilePlan
 
 TILE = 64
@@ -110,6 +110,27 @@ def test_wider_streaks_are_less_fine():
     reductions = [response(width).reduction for width in (1.2, 2, 3, 4, 6)]
     assert reductions == sorted(reductions)
     assert response(1.5).reduction == pytest.approx(1, abs=0.35)
+
+
+FINE, WIDE, NONE = Response(2.0, 0.67, 0.0), Response(2.0, 0.1, 0.0), Response(0.0, 0.67, 0.0)
+TORN = Response(2.0, 0.67, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("responses", "reduction"),
+    [
+        ({1: NONE, 2: NONE, 4: NONE}, None),
+        ({1: FINE, 2: FINE, 4: NONE}, 1),
+        ({1: WIDE, 2: WIDE, 4: FINE}, 4 * 0.85),
+        ({1: TORN, 2: FINE, 4: NONE}, 2 * 0.85),
+        ({1: NONE, 2: TORN, 4: NONE}, 2 * 0.85),
+        ({1: WIDE, 2: NONE, 4: NONE}, None),  # smooth slopes of an enlarged photo, and no streaks
+        ({1: NONE, 2: NONE, 4: WIDE}, 4 * 1.6),  # nothing coarser was looked at
+        ({2: WIDE}, None),
+    ],
+)
+def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction):
+    assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 900), (130, 200), (400, 420), (1300, 900)])
