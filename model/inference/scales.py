@@ -197,11 +197,11 @@ class _RainCourse:
             if len(self._octaves) == 1:
                 return (at_full_size, (1.0,)) if responses[1].found else (rgb, ())
         near = _NEAR if at_full_size is None else _NEAR_AND_DONE
-        if choose(responses, 1, near) != 1:
+        if choose(responses, self._octaves[-1], 1, near) != 1:
             due = [octave for octave in self._octaves if octave not in responses]
             responses |= yield from self._survey(rgb, due, self._most_from(1, MOST_PASSES))
         least = 1.0
-        while reduction := choose(responses, least, near):
+        while reduction := choose(responses, self._octaves[-1], least, near):
             left = MOST_PASSES - len(scales)
             if reduction == 1 and at_full_size is not None:
                 image = at_full_size

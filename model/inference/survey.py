@@ -74,21 +74,26 @@ class Response:
         return cls(amount, slopes / energy, float((added * added).sum()) / energy)
 
 
-def choose(responses: dict[int, Response], least: float, near: float) -> float | None:
+def choose(responses: dict[int, Response], coarsest: int, least: float, near: float) -> float | None:
     """Return by how much to make the picture smaller for the finest rain found; None for no rain.
 
     It is judged at the finest scale where its streaks are about as wide as known and removed whole. Where they are torn
-    at every such scale, it is the finest of these with half the most that was removed at any. What is too large at
-    every scale is no rain: grass and twigs respond like that, and a pass would cost a clear photo all its detail.
+    at every such scale, it is the finest of these with half the most that was removed at any. What is too large at a
+    scale and gone at the next was detail.
+    coarsest: the picture's last octave, after which there is no next.
     least: the smallest answer. near: up to it, the full size is near enough.
     """
-    found = {at: each for at, each in sorted(responses.items()) if each.found and each.reduction <= _TOO_LARGE}
+    found = {
+        at: response
+        for at, response in sorted(responses.items())
+        if response.found and (response.reduction <= _TOO_LARGE or at == coarsest)
+    }
     if not found:
         return None
     enough = max(response.amount for response in found.values()) / 2
     fallback = next(at for at, response in found.items() if response.amount >= enough)
     at = next((at for at, response in found.items() if not response.torn), fallback)
-    reduction = min(max(at * found[at].reduction, least), 1 / SMALLEST)
+    reduction = min(max(at * min(found[at].reduction, _TOO_LARGE), least), 1 / SMALLEST)
     return 1.0 if reduction <= near else reduction
 
 

@@ -125,11 +125,12 @@ TORN = Response(2.0, 0.67, 0.1)
         ({1: TORN, 2: FINE, 4: NONE}, 2 * 0.85),
         ({1: NONE, 2: TORN, 4: NONE}, 2 * 0.85),
         ({1: WIDE, 2: NONE, 4: NONE}, None),  # smooth slopes of an enlarged photo, and no streaks
-        ({1: WIDE, 2: WIDE, 4: WIDE}, None),  # grass
+        ({1: NONE, 2: NONE, 4: WIDE}, 4 * 1.6),  # nothing coarser was looked at
+        ({2: WIDE}, None),
     ],
 )
 def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction):
-    assert choose(responses, least=1, near=1.2) == reduction
+    assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 900), (130, 200), (400, 420), (1300, 900)])
