@@ -38,8 +38,8 @@ def write(name: str, options: argparse.Namespace, figures: dict[str, object]) ->
 
 
 def asked(options: argparse.Namespace) -> dict[str, object]:
-    """Return the options as they are kept: all but where the result goes."""
-    return {key: value for key, value in vars(options).items() if key != "json"}
+    """Return the options as they are kept: all but where the data lies and where the result goes."""
+    return {key: value for key, value in vars(options).items() if key not in ("data", "json")}
 
 
 def circumstances() -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from PIL import Image
 
 from benchmarks import report
 from benchmarks.pictures import encoded
@@ -29,10 +30,12 @@ from model.data.rain import Rain, RainLayer, add_rain
 from model.evaluation.enlarged import enlarge, measure_enlarged
 from model.evaluation.metrics import luma, psnr
 from model.inference.restorer import Restorer
-from model.inference.survey import Response
+from model.inference.scales import MARGIN
+from model.inference.survey import Response, ordinary_windows
 
-WIDTHS = (3, 2, 1.5, 1, 0.75, 0.5)
-MIDDLE = 288
+WIDTHS = (4, 3, 2.5, 2, 1.5, 1.25, 1, 0.75)
+"""Of streaks in a survey's windows, by the width that is known."""
+
 FACTORS = (1, 1.5, 2, 3, 4, 6, 8)
 SINGLE_SCALES = (1.0, 0.5, 0.25, 0.125)
 TWO_RAINS = Rain((RainLayer(0.1, 22, 1.5, 6, 0.5), RainLayer(0.1, 180, 12, 8, 0.5)), veil=0.0, screen=False)
@@ -50,29 +53,30 @@ def larger(picture: Picture, factor: float) -> Picture:
 
 
 def responses(restorers: dict[str, Restorer], options: argparse.Namespace) -> dict[str, object]:
-    """Restore the middle of Rain12 enlarged by each factor, and of clear photos, and take medians of the responses.
+    """Survey the half of Rain12 enlarged, and clear photos; take quantiles of the responses.
 
-    After a change of weights, `model.inference.survey` should know streaks by these.
+    After a change of weights, the constants of `model.inference.survey` follow from the medians.
     """
+    restorer = restorers["derain"]
+    tile, inside = restorer.runner.tile, slice(MARGIN, -MARGIN)
 
     def respond(picture: Picture) -> Response:
-        height, width = picture.shape[:2]
-        top, left = max(0, height - MIDDLE) // 2, max(0, width - MIDDLE) // 2
-        middle = picture[top : top + MIDDLE, left : left + MIDDLE]
-        return Response.measure(middle[None], restorers["derain"].restore(middle, scale=1)[None])
+        halved = np.asarray(Image.fromarray(picture).reduce(2))
+        windows = ordinary_windows(halved, tile, 4)
+        after = np.stack([restorer.restore(window, scale=1) for window in windows])
+        return Response.measure(windows[:, inside, inside], after[:, inside, inside])
 
     def summed(each: list[Response]) -> dict[str, list[float]]:
         columns = {name: [getattr(one, name) for one in each] for name in ("amount", "fineness", "added")}
         return {
-            name: [round(float(part), 3) for part in np.quantile(values, (0, 0.5, 1))]
+            name: [round(float(part), 3) for part in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))]
             for name, values in columns.items()
         }
 
     pairs = load_pairs(options.data / "rain/val/Rain12", options.take)
     photos = [read_picture(path) for path in list_pictures(options.data / "clean/Kodak24", options.take)]
-    rainy = {f"rain ×{by:g}": [respond(enlarge(pair, by).degraded) for pair in pairs] for by in WIDTHS}
-    dry = {f"clear ×{by:g}": [respond(larger(photo, by)) for photo in photos] for by in (1, 0.5)}
-    return {name: summed(each) for name, each in (rainy | dry).items()}
+    rainy = {f"rain ×{by:g}": [respond(enlarge(pair, 2 * by).degraded) for pair in pairs] for by in WIDTHS}
+    return {name: summed(each) for name, each in (rainy | {"clear": [respond(photo) for photo in photos]}).items()}
 
 
 def enlarged(restorers: dict[str, Restorer], options: argparse.Namespace) -> list[dict[str, object]]:

@@ -45,7 +45,7 @@ _HAZE_PIXELS = 600_000
 """Haze is estimated on a picture of about this size: the photos that the weights are validated on have 0.4 million."""
 
 
-_MARGIN = 8
+MARGIN = 8
 """Pixels along a window's border that are not judged: the network knows least there."""
 
 
@@ -230,7 +230,7 @@ class _RainCourse:
             sheet = np.concatenate([window for windows in each for window in windows])
         restored = yield Work(sheet, TilePlan(len(sheet), tile, tile, 0), later)
         with self._at("survey"):
-            inside, responses, top = slice(_MARGIN, -_MARGIN), {}, 0
+            inside, responses, top = slice(MARGIN, -MARGIN), {}, 0
             for octave, windows in zip(octaves, each, strict=True):
                 after = restored[top : top + len(windows) * tile].reshape(windows.shape)
                 responses[octave] = Response.measure(windows[:, inside, inside], after[:, inside, inside])
