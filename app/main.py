@@ -20,7 +20,7 @@ from app.batching.device_worker import DeviceWorker
 from app.batching.engine import BatchingEngine
 from app.batching.tile_queue import TileQueue
 from app.codecs.pool import Codecs
-from app.errors import StartError
+from app.errors import Draining, StartError
 from app.imaging.picture import ImageLimits
 from app.middleware import stack
 from app.middleware.api_keys import KeysError
@@ -128,7 +128,7 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_seconds):
                 await self.admission.idle.wait()
-        left = self.engine.abandon()
+        left = self.engine.abandon(Draining("The service stopped before the picture was done."))
         self.codecs.abandon()
         _log.info("drained", abandoned_requests=left)
 

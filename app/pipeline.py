@@ -17,7 +17,7 @@ from typing import Literal, ParamSpec, TypeVar
 import numpy as np
 
 from app.batching.admission import Admission
-from app.batching.engine import LONGEST_WAIT_SECONDS, TileEngine
+from app.batching.engine import BatchingEngine
 from app.batching.job import TileJob
 from app.codecs.pool import Codecs
 from app.errors import DeadlineExceeded, TaskUnavailable
@@ -69,6 +69,11 @@ class RestoreTrace:
         """Count the tiles that are done, those of earlier passes among them."""
         return self.tiles_before + (self.job.tiles_done if self.job else 0)
 
+    @property
+    def tiles_left(self) -> int:
+        """Count the tiles that may still have to be done."""
+        return self.tiles - self.tiles_done
+
     def begin(self, job: TileJob, later: int) -> None:
         """Go on with the next job, which at most `later` tiles may follow."""
         self.tiles_before = self.tiles_done
@@ -112,7 +117,7 @@ class Pipeline:
         self,
         limits: ImageLimits,
         admission: Admission,
-        engine: TileEngine,
+        engine: BatchingEngine,
         tiles: Mapping[str, tuple[int, int, bool]],
         codecs: Codecs,
         threads: Executor,
@@ -145,7 +150,7 @@ class Pipeline:
                     )
                     trace.tiles = most
                 with trace.at("admit"):
-                    ticket = place.enter_context(self._admission.admit(most, header.pixels, deadline, least))
+                    place.enter_context(self._admission.admit(lambda: trace.tiles_left, header.pixels, deadline, least))
                 with trace.at("decode"):
                     picture = await self._codecs.decode(upload, header, options.damaged, deadline)
                     format = choose_format(picture, options.formats)
@@ -156,7 +161,6 @@ class Pipeline:
                 job = TileJob(options.task, work.image, work.plan, deadline)
                 self._admission.check(job.tiles_total, deadline)
                 trace.begin(job, work.later)
-                ticket.follow(job, work.later)
                 await self._run(job, trace)
                 work = await self._in_thread(place, deadline, passes.go_on, job)
             return work
@@ -186,7 +190,7 @@ class Pipeline:
         work = self._threads.submit(function, *arguments, **named)
         running = asyncio.wrap_future(work)
         try:
-            await asyncio.wait([running], timeout=min(max(deadline - self._clock(), 0), LONGEST_WAIT_SECONDS))
+            await asyncio.wait([running], timeout=deadline - self._clock())
         finally:
             if not running.done() and not work.cancel():
                 kept = place.pop_all()

@@ -8,32 +8,17 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from app.batching.job import TileJob
 from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
 from app.settings import QueueSettings
 
-MIN_RETRY_SECONDS = 1
 
+class Place(NamedTuple):
+    """Stand for one picture that was admitted: what counts its tiles not yet done, and its pixels."""
 
-@dataclass(eq=False)
-class Ticket:
-    """Stand for admitted work, of which less is left as the tiles of its jobs are done, one job after the other."""
-
-    tiles: int
+    tiles_left: Callable[[], int]
     pixels: int
-    job: TileJob | None = None
-    later: int = 0
-
-    def follow(self, job: TileJob, later: int = 0) -> None:
-        """Count down with a job; later: the most tiles that may follow it."""
-        self.job, self.later = job, later
-
-    @property
-    def tiles_left(self) -> int:
-        """Count the tiles not yet done."""
-        return self.tiles if self.job is None else self.job.tiles_left + self.later
 
 
 class Admission:
@@ -55,7 +40,7 @@ class Admission:
         self._tiles_per_second = tiles_per_second
         self._clock = clock
         self._jitter = jitter
-        self._tickets: set[Ticket] = set()
+        self._places: list[Place] = []
         self._turn_at = -math.inf
         self.draining = False
         self.idle = asyncio.Event()
@@ -64,17 +49,17 @@ class Admission:
     @property
     def tiles(self) -> int:
         """Count the tiles admitted and not yet done."""
-        return sum(ticket.tiles_left for ticket in self._tickets)
+        return sum(place.tiles_left() for place in self._places)
 
     @property
     def pixels(self) -> int:
         """Count the pixels of the pictures admitted."""
-        return sum(ticket.pixels for ticket in self._tickets)
+        return sum(place.pixels for place in self._places)
 
     @property
     def requests(self) -> int:
         """Count the requests admitted."""
-        return len(self._tickets)
+        return len(self._places)
 
     def predicted_seconds(self, tiles: int) -> float:
         """Predict when a new job of so many tiles would be finished, in seconds from now.
@@ -83,60 +68,50 @@ class Admission:
         (n + Σ min(left, n)) ÷ rate.
         """
         rate = self._tiles_per_second()
-        ahead = sum(min(ticket.tiles_left, tiles) for ticket in self._tickets)
+        ahead = sum(min(place.tiles_left(), tiles) for place in self._places)
         return (tiles + ahead) / rate if rate else 0.0
 
     @contextmanager
-    def admit(self, tiles: int, pixels: int, deadline: float, least: int | None = None) -> Iterator[Ticket]:
-        """Hold a place for a picture of so many tiles and pixels while the block runs.
+    def admit(self, tiles_left: Callable[[], int], pixels: int, deadline: float, least: int) -> Iterator[None]:
+        """Hold a place for a picture of so many pixels while the block runs.
 
-        tiles: the most it can need. least: the fewest, all by default; no survey has seen the picture yet, and what it
-            could need is no reason to refuse it as late. deadline: point in time on the clock by which its last tile
-            must be done.
+        tiles_left: counts its tiles not yet done; before the first they are the most it can need. least: the fewest;
+            no survey has seen the picture yet, and what it could need is no reason to refuse it as late.
+        deadline: point in time on the clock by which its last tile must be done.
         Raises ImageTooLarge if it could never fit, Overloaded (with the time after which it should) if it does not fit
         now or would finish past its deadline, Draining while the service stops, DeadlineExceeded if the deadline has
         passed already or could not be met by an idle service either.
         """
-        settings = self._settings
         if self.draining:
             raise Draining("The service is stopping; another try will reach its successor.")
-        if tiles > settings.tiles:
+        tiles, limit = tiles_left(), self._settings.tiles
+        if tiles > limit:
             raise ImageTooLarge(
-                f"The picture needs {tiles} tiles; the whole queue holds {settings.tiles}.",
-                limit=settings.tiles,
-                observed=tiles,
+                f"The picture needs {tiles} tiles; the whole queue holds {limit}.", limit=limit, observed=tiles
             )
         allowed = deadline - self._clock()
         if allowed <= 0:
             raise DeadlineExceeded("The time allowed ran out before the picture was queued.", queued_seconds=0.0)
-        if (excess := self.tiles + tiles - settings.tiles) > 0:
-            raise self._overloaded(
-                f"The queue is full: {self.tiles} of {settings.tiles} tiles.", "tiles", excess, tiles
-            )
-        if self.pixels + pixels > settings.decoded_pixels and self._tickets:
+        if (excess := self.tiles + tiles - limit) > 0:
+            raise self._overloaded(f"The queue is full: {self.tiles} of {limit} tiles.", "tiles", excess, tiles)
+        if self.pixels + pixels > self._settings.decoded_pixels and self._places:
             # The room for pixels comes back with whole pictures; half of what waits is the fair guess.
             raise self._overloaded(f"{self.pixels} pixels are being worked on.", "pixels", self.tiles // 2, tiles)
-        least = tiles if least is None else least
         self.check(least, deadline)
         if (predicted := self.predicted_seconds(least)) > allowed:
-            late = (predicted - allowed) * self._tiles_per_second()
-            raise self._overloaded(
-                f"The picture would take about {_rounded(predicted)} s with the others, and {_rounded(allowed)} s are "
-                "allowed.",
-                "deadline",
-                late,
-                tiles,
-            )
-        if not self._tickets:
+            needed, given = _rounded(predicted), _rounded(allowed)
+            detail = f"The picture would take about {needed} s with the others, and {given} s are allowed."
+            raise self._overloaded(detail, "deadline", (predicted - allowed) * self._tiles_per_second(), tiles)
+        if not self._places:
             self._turn_at = -math.inf  # those turned away earlier have come or will not
-        ticket = Ticket(tiles, pixels)
-        self._tickets.add(ticket)
+        place = Place(tiles_left, pixels)
+        self._places.append(place)
         self.idle.clear()
         try:
-            yield ticket
+            yield
         finally:
-            self._tickets.discard(ticket)
-            if not self._tickets:
+            self._places.remove(place)
+            if not self._places:
                 self.idle.set()
 
     def check(self, tiles: int, deadline: float) -> None:
@@ -161,12 +136,8 @@ class Admission:
         longest = self._settings.max_deadline_seconds
         wait = min(max(self._turn_at - now, excess_tiles / rate), longest)
         self._turn_at = min(max(self._turn_at, now) + tiles / rate, now + longest)
-        seconds = math.ceil(wait + self._jitter() * max(1.0, 0.1 * wait))
-        return Overloaded(
-            f"{detail} Try again in {seconds} s.",
-            retry_after_seconds=max(seconds, MIN_RETRY_SECONDS),
-            reason=reason,
-        )
+        seconds = max(math.ceil(wait + self._jitter() * max(1.0, 0.1 * wait)), 1)
+        return Overloaded(f"{detail} Try again in {seconds} s.", retry_after_seconds=seconds, reason=reason)
 
 
 def _rounded(seconds: float) -> str:

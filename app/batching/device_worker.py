@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from app.batching.throughput import BatchTime
 from app.batching.tile_queue import Tile, TileQueue
 from app.errors import RestorationFailed
 from app.telemetry.metrics import Metrics
-from model.inference.contract import DeviceFault, NonFiniteTiles, Runner, TileResults
+from model.inference.contract import DeviceFault, NonFiniteTiles, Runner
 from model.inference.tiling import Pixels
 
 NICENESS = 10
@@ -33,16 +32,17 @@ LATE_SECONDS = 300
 class Batch(NamedTuple):
     """Hold what a lane has taken: tiles of one task, and how many threads compute them."""
 
+    task: str
     tiles: list[Tile]
     threads: int
 
 
 class Outcome(NamedTuple):
-    """Hold what became of a batch: the network's results, the error of each tile that failed, the seconds it took."""
+    """Hold what became of a tile: its pixels, whether they were left as they were, the error if the network failed."""
 
-    results: TileResults
-    errors: dict[int, Exception]
-    seconds: float
+    pixels: Pixels
+    kept: bool = False
+    error: Exception | None = None
 
 
 class DeviceWorker:
@@ -69,19 +69,19 @@ class DeviceWorker:
         self.name = name
         self.runners = runners
         self.batch_times = {task: BatchTime() for task in runners}
-        self._served_at: dict[str, float] = {}  # by task: when its last batch ended
+        self._served_at = dict.fromkeys(runners, -math.inf)  # by task: when its last batch ended
         self._queue, self._metrics, self._clock = queue, metrics, clock
-        self._overlaps_host = any(runner.overlaps_host for runner in runners.values())
         self._threads = max((runner.threads for runner in runners.values()), default=0)
         most_tiles = max((runner.max_tiles for runner in runners.values()), default=1)
-        self._lanes = min(self._threads, most_tiles) if self._threads else 1 + self._overlaps_host
+        overlaps_host = any(runner.overlaps_host for runner in runners.values())
+        self._lanes = min(self._threads, most_tiles) if self._threads else 1 + overlaps_host
         self._has_express = self._threads > 0 and self._lanes < most_tiles  # its number follows the lanes'
         self._under_way: dict[int, Batch] = {}  # by lane; without the express lane's
         self._idle: dict[int, threading.Condition] = {}  # by lane: what wakes it
         self._crowd = 0  # tiles that ran or waited when a batch ended last
+        self._free_at = -math.inf  # when the device's last batch ended, if it is not this processor
         self._stopped = False
         self._lane_threads = ThreadPoolExecutor(self._lanes + self._has_express, f"lane-{name}")
-        self._timing, self._free_at = threading.Lock(), -math.inf  # of a device with two batches under way
         self._warming = ThreadPoolExecutor(1, f"device-{name}", lower_priority if self._threads else None)
 
     async def warm_up(self) -> None:
@@ -95,7 +95,7 @@ class DeviceWorker:
         """Serve until cancelled; raises a DeviceFault when the device is lost."""
         loop, lanes = asyncio.get_running_loop(), range(self._lanes + self._has_express)
         try:
-            await asyncio.gather(*(loop.run_in_executor(self._lane_threads, self._serve, lane, loop) for lane in lanes))
+            await asyncio.gather(*(loop.run_in_executor(self._lane_threads, self._serve, lane) for lane in lanes))
         finally:
             with self._queue.lock:
                 self._stopped = True
@@ -107,7 +107,7 @@ class DeviceWorker:
     def wake(self) -> None:
         """Wake the first idle lane, which wakes the next if there is more to do; for whoever holds the queue's lock."""
         if self._idle and len(self._queue):
-            self._idle[min(self._idle)].notify()
+            self._idle.pop(min(self._idle)).notify()
 
     def tiles_per_second(self) -> float:
         """Return the device's throughput at full batches, of the slowest task served of late.
@@ -115,51 +115,50 @@ class DeviceWorker:
         Before any is, it is what the warm-up found, which other work may have slowed down; 0 before that.
         """
         newest = max(self._served_at.values(), default=0.0)
-        tasks = [task for task, at in self._served_at.items() if at > newest - LATE_SECONDS] or list(self.batch_times)
+        tasks = [task for task, at in self._served_at.items() if at >= newest - LATE_SECONDS]
         rates = [self.batch_times[task].tiles_per_second(self.runners[task].batch_tiles) for task in tasks]
         return min((rate for rate in rates if rate), default=0.0)
 
-    def _serve(self, lane: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, lane: int) -> None:
         """Be a lane until the worker stops. Runs in a thread of its own."""
         if self._threads and lane < self._lanes:
             lower_priority()
-        turn = threading.Condition(self._queue.lock)
-        while batch := self._next(lane, turn, loop):
+        while batch := self._next(lane):
             tiles = np.stack([job.cut(index) for job, index in batch.tiles])
-            outcome = self._run(batch, tiles)
+            start = self._clock()
+            outcomes = run_tiles(self.runners[batch.task], tiles, batch.threads)
             with self._queue.lock:
+                end = self._clock()
+                if not self._threads:  # a batch that was handed over while another computed began when that one ended
+                    start, self._free_at = max(start, self._free_at), end
                 self._crowd = len(self._under_way) + len(self._queue)
                 self._under_way.pop(lane, None)
-            self._settle(batch, outcome, loop)
+            self._settle(batch, outcomes, end - start)
 
-    def _next(self, lane: int, turn: threading.Condition, loop: asyncio.AbstractEventLoop) -> Batch | None:
+    def _next(self, lane: int) -> Batch | None:
         """Wait for a lane's next batch; None when the worker has stopped."""
+        express = lane == self._lanes
         with self._queue.lock:
-            batch = None
-            while not self._stopped and not (batch := self._take(lane, loop)):
-                self._idle[lane] = turn
+            while not self._stopped:
+                limits = {task: runner.batch_tiles for task, runner in self.runners.items()}
+                threads = self._share(lane)
+                if threads and (tiles := self._queue.take(limits, self._clock(), first=express)):
+                    batch = Batch(tiles[0].job.task, tiles, threads)
+                    if not express:
+                        self._under_way[lane] = batch
+                    self.wake()
+                    return batch
+                turn = self._idle[lane] = threading.Condition(self._queue.lock)
                 turn.wait()
-                del self._idle[lane]
-            self.wake()
-            return batch
-
-    def _take(self, lane: int, loop: asyncio.AbstractEventLoop) -> Batch | None:
-        for job in self._queue.late(now := self._clock()):
-            loop.call_soon_threadsafe(job.expire, now)
-        limits = {task: runner.batch_tiles for task, runner in self.runners.items()}
-        if lane == self._lanes:
-            tiles = self._queue.take_first(limits, now) if self._one_job_has_all_lanes() else []
-            return Batch(tiles, 1) if tiles else None
-        threads = self._share(lane)
-        if not threads or not (tiles := self._queue.take(limits, now)):
-            return None
-        self._under_way[lane] = Batch(tiles, threads)
-        return self._under_way[lane]
+        return None
 
     def _share(self, lane: int) -> int:
-        """Return how many threads a lane's next batch may have; 0 while the others have all."""
+        """Return how many threads a lane's next batch may have; 0 while it must wait."""
         if not self._threads:
             return 1
+        if lane == self._lanes:
+            jobs = {tile.job for batch in self._under_way.values() for tile in batch.tiles}
+            return int(len(self._under_way) == self._lanes and len(jobs) == 1)
         free = self._threads - sum(batch.threads for batch in self._under_way.values())
         # Count also those that were there when the last batch ended. Otherwise two callers alternate: each finds the
         # other gone and takes all threads, and together they have half the throughput.
@@ -168,44 +167,28 @@ class DeviceWorker:
         # together stay a few times as many as the threads.
         return min(free, max(1, self._threads // max(here, lane + 1)))
 
-    def _one_job_has_all_lanes(self) -> bool:
-        jobs = {tile.job for batch in self._under_way.values() for tile in batch.tiles}
-        return len(self._under_way) == self._lanes and len(jobs) == 1
-
-    def _run(self, batch: Batch, tiles: Pixels) -> Outcome:
-        """Run one batch, whatever happens."""
-        start = self._clock()
-        results, errors = run_tiles(self.runners[batch.tiles[0].job.task], tiles, batch.threads)
-        with self._timing:
-            end = self._clock()
-            if self._overlaps_host:  # a batch handed over while another computes begins when that one ends
-                start, self._free_at = max(start, self._free_at), end
-        return Outcome(results, errors, end - start)
-
-    def _settle(self, batch: Batch, outcome: Outcome, loop: asyncio.AbstractEventLoop) -> None:
+    def _settle(self, batch: Batch, outcomes: list[Outcome], seconds: float) -> None:
         """Give each job its tiles. The event loop hears only that a job is over, because its future lives there."""
-        task, count = batch.tiles[0].job.task, len(batch.tiles)
         # On a processor a batch has as much of the device's time as it has of its threads.
-        device_seconds = outcome.seconds * batch.threads / max(self._threads, 1)
-        self.batch_times[task].observe(count, device_seconds)
-        self._served_at[task] = self._clock()
-        self._metrics.batch_tiles.labels(task).observe(count)
-        self._metrics.batch_duration.labels(task).observe(outcome.seconds)
-        for position, (job, index) in enumerate(batch.tiles):
-            kept = position in outcome.results.kept
-            result = "kept" if kept else "done"
-            over: Callable[[], None] | None = None  # what ends the job, if this tile does
-            if error := outcome.errors.get(position):
+        device_seconds = seconds * batch.threads / max(self._threads, 1)
+        self.batch_times[batch.task].observe(len(outcomes), device_seconds)
+        self._served_at[batch.task] = self._clock()
+        self._metrics.batch_tiles.labels(batch.task).observe(len(outcomes))
+        self._metrics.batch_duration.labels(batch.task).observe(seconds)
+        for (job, index), (pixels, kept, error) in zip(batch.tiles, outcomes, strict=True):
+            failure: RestorationFailed | None = None
+            if error:
                 failure = RestorationFailed("The network gave no usable result for this picture.")
                 failure.__cause__ = error
-                result, over = "failed", partial(job.end, failure)
-            elif job.settled:
-                result = "cancelled"
-            elif job.add(index, outcome.results.tiles[position], device_seconds / count, kept):
-                over = job.end
-            self._metrics.tiles.labels(task, result).inc()
+                result, over = "failed", True
+            elif job.finished.done():
+                result, over = "cancelled", False
+            else:
+                over = job.add(index, pixels, device_seconds / len(outcomes), kept)
+                result = "kept" if kept else "done"
+            self._metrics.tiles.labels(batch.task, result).inc()
             if over:
-                loop.call_soon_threadsafe(over)
+                job.finished.get_loop().call_soon_threadsafe(job.end, failure)
 
 
 def lower_priority() -> None:
@@ -214,17 +197,16 @@ def lower_priority() -> None:
         os.nice(NICENESS)  # Linux applies it to the calling thread alone
 
 
-def run_tiles(runner: Runner, tiles: Pixels, threads: int) -> tuple[TileResults, dict[int, Exception]]:
-    """Restore tiles and return the error of each that failed; raises only a DeviceFault."""
+def run_tiles(runner: Runner, tiles: Pixels, threads: int) -> list[Outcome]:
+    """Restore tiles, each with its outcome, whatever happens; raises only a DeviceFault."""
     try:
-        results = runner.run(tiles, threads)
-        return results, {index: NonFiniteTiles([index]) for index in results.lost}
+        done, kept, lost = runner.run(tiles, threads)
     except DeviceFault:
         raise
     except Exception as error:  # noqa: BLE001 - the guilty tile's request gets it
         if len(tiles) == 1:
-            return TileResults(tiles), {0: error}
-    singly = [run_tiles(runner, tile[None], threads) for tile in tiles]  # finds out whose tile it was
-    errors = {position: error for position, (_, failed) in enumerate(singly) for error in failed.values()}
-    kept = [position for position, (results, _) in enumerate(singly) if results.kept]
-    return TileResults(np.concatenate([results.tiles for results, _ in singly]), kept), errors
+            return [Outcome(tiles[0], error=error)]
+    else:
+        errors = {index: NonFiniteTiles([index]) for index in lost}
+        return [Outcome(tile, index in kept, errors.get(index)) for index, tile in enumerate(done)]
+    return [outcome for tile in tiles for outcome in run_tiles(runner, tile[None], threads)]  # finds out whose it was

@@ -23,7 +23,7 @@ class TileJob:
     queued_at: when it was queued, on the engine's clock.
     tiles_kept: those of tiles_done that came out as noise and were left as they were.
     seconds: time spent so far in cut, device (the tiles' shares of the device's time) and stitch.
-    finished: done when the last tile is stitched; carries the error that ended the job otherwise.
+    finished: done when the last tile is stitched; carries the error that ended the job otherwise, or is cancelled.
     """
 
     def __init__(self, task: str, image: Pixels, plan: TilePlan, deadline: float = float("inf")) -> None:
@@ -44,24 +44,9 @@ class TileJob:
         self._stitching, self._counting = threading.Lock(), threading.Lock()
 
     @property
-    def tiles_waiting(self) -> int:
-        """Count the tiles no batch has taken yet."""
-        return self.tiles_total - self.tiles_taken
-
-    @property
     def tiles_left(self) -> int:
         """Count the tiles not yet done."""
         return self.tiles_total - self.tiles_done
-
-    @property
-    def settled(self) -> bool:
-        """Tell whether the job is over, well or badly."""
-        return self.finished.done()
-
-    def take(self) -> int:
-        """Hand out the next tile's index; for whoever holds the queue."""
-        self.tiles_taken += 1
-        return self.tiles_taken - 1
 
     def cut(self, index: int) -> Pixels:
         """Cut tile `index`, uint8 (tile, tile, 3)."""
@@ -71,8 +56,7 @@ class TileJob:
     def add(self, index: int, tile: Pixels, device_seconds: float, kept: bool = False) -> bool:
         """Stitch in a restored tile, which took so much of the device's time, and tell whether it was the last."""
         with self._stitching, self._timed("stitch"):
-            if self._stitcher is None:
-                self._stitcher = Stitcher(self._plan)
+            self._stitcher = self._stitcher or Stitcher(self._plan)
             self._stitcher.add(index, tile)
         with self._counting:
             self.tiles_done += 1
@@ -82,30 +66,27 @@ class TileJob:
 
     def end(self, error: BaseException | None = None) -> None:
         """End the job, well or with an error, unless it is over already."""
-        if self.settled:
+        if self.finished.done():
             return
         if error is None:
             self.finished.set_result(None)
         else:
             self.finished.set_exception(error)
 
-    def expire(self, now: float) -> None:
-        """End the job because its deadline has passed, saying how long it waited and how long it was worked on."""
+    def expired(self, now: float) -> DeadlineExceeded:
+        """Return the error of a deadline that has passed, which says how long the job waited and was worked on."""
         waited = max(now - self.queued_at - sum(self.seconds.values()), 0.0)
-        self.end(
-            DeadlineExceeded(
-                f"{self.tiles_done} of {self.tiles_total} tiles were done when the time allowed ran out.",
-                queued_seconds=round(waited, 3),
-                computed_seconds=round(self.seconds["device"], 3),
-            )
+        return DeadlineExceeded(
+            f"{self.tiles_done} of {self.tiles_total} tiles were done when the time allowed ran out.",
+            queued_seconds=round(waited, 3),
+            computed_seconds=round(self.seconds["device"], 3),
         )
 
     def stitch(self) -> Pixels:
         """Return the restored picture, uint8 (H, W, 3); only once, after `finished`."""
         assert self._stitcher is not None, "the job has not finished"
-        with self._timed("stitch"):
-            stitcher, self._stitcher = self._stitcher, None  # twice the picture's own size, and the job lives on
-            return stitcher.image()
+        stitcher, self._stitcher = self._stitcher, None  # twice the picture's own size, and the job lives on
+        return stitcher.image()
 
     @contextmanager
     def _timed(self, station: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ Knows nothing of queues. admission.py turns the throughput into promises.
 
 import threading
 from collections import deque
+from statistics import fmean, linear_regression
 
 
 class BatchTime:
@@ -23,17 +24,12 @@ class BatchTime:
         """Learn from one batch; from any thread."""
         with self._learning:
             self._seen.append((tiles, seconds))
-            self._fit()
-
-    def _fit(self) -> None:
-        count = len(self._seen)
-        mean_n = sum(n for n, _ in self._seen) / count
-        mean_t = sum(t for _, t in self._seen) / count
-        spread = sum((n - mean_n) ** 2 for n, _ in self._seen)
-        slope = sum((n - mean_n) * (t - mean_t) for n, t in self._seen) / spread if spread else mean_t / mean_n
-        # Noise must not make a tile or a batch cost less than nothing, so both terms stay at or above zero.
-        self.per_tile_seconds = min(max(slope, 0.0), mean_t / mean_n)
-        self.per_batch_seconds = mean_t - self.per_tile_seconds * mean_n
+            sizes, times = zip(*self._seen, strict=True)
+            most = fmean(times) / fmean(sizes)  # a tile's seconds if a batch itself took none
+            slope = linear_regression(sizes, times).slope if len(set(sizes)) > 1 else most
+            # Noise must not make a tile or a batch cost less than nothing, so both terms stay at or above zero.
+            self.per_tile_seconds = min(max(slope, 0.0), most)
+            self.per_batch_seconds = fmean(times) - self.per_tile_seconds * fmean(sizes)
 
     def tiles_per_second(self, batch: int) -> float:
         """Return the throughput at a batch size; 0 before the first batch."""

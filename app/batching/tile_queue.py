@@ -7,7 +7,6 @@ each job in turn is fair without counters: beside m others, a job waits for at m
 import threading
 from collections import deque
 from collections.abc import Mapping
-from itertools import islice
 from typing import NamedTuple
 
 from app.batching.job import TileJob
@@ -29,54 +28,45 @@ class TileQueue:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._jobs: deque[TileJob] = deque()
-        self._tiles = 0
+        self._tiles = 0  # of all jobs; every lane asks before each batch
 
     def __len__(self) -> int:
         """Count the waiting tiles."""
         return self._tiles
 
     def put(self, job: TileJob) -> None:
-        """Let a job's tiles wait."""
+        """Let all tiles of a new job wait."""
         self._jobs.append(job)
-        self._tiles += job.tiles_waiting
+        self._tiles += job.tiles_total
 
     def discard(self, job: TileJob) -> int:
         """Drop a job's waiting tiles, if any, and return how many."""
         if job not in self._jobs:
             return 0
         self._jobs.remove(job)
-        self._tiles -= job.tiles_waiting
-        return job.tiles_waiting
+        waiting = job.tiles_total - job.tiles_taken
+        self._tiles -= waiting
+        return waiting
 
-    def late(self, now: float) -> list[TileJob]:
-        """List the jobs whose deadline has passed. They stay until they are discarded, but no tile is taken."""
-        return [job for job in self._jobs if job.deadline <= now]
-
-    def take(self, limits: Mapping[str, int], now: float) -> list[Tile]:
+    def take(self, limits: Mapping[str, int], now: float, first: bool = False) -> list[Tile]:
         """Take the next batch: tiles of one task, at most limits[task] of them, one job after the other.
 
-        Tasks missing from limits are left waiting. Returns [] only if nothing can be taken: work never waits for more
-        work.
+        Tasks missing from limits are left waiting, and so are jobs whose deadline has passed.
+        first: take only from jobs that have not begun, the oldest first.
+        Returns [] only if nothing can be taken: work never waits for more work.
         """
-        turns = deque(job for job in self._jobs if job.deadline > now and job.task in limits)
-        turns = deque(job for job in turns if job.task == turns[0].task)
+        jobs = [job for job in self._jobs if job.deadline > now and job.task in limits]
+        if first:
+            jobs = [job for job in jobs if not job.tiles_taken]
+        turns = deque(job for job in jobs if job.task == jobs[0].task)
         batch: list[Tile] = []
         while turns and len(batch) < limits[turns[0].task]:
-            batch.append(self._take_from(turns.popleft()))
-            if batch[-1].job.tiles_waiting:
-                turns.append(batch[-1].job)
+            job = turns.popleft()
+            self._jobs.remove(job)
+            self._tiles -= 1
+            batch.append(Tile(job, job.tiles_taken))
+            job.tiles_taken += 1
+            if job.tiles_taken < job.tiles_total:
+                self._jobs.append(job)
+                turns.append(job)
         return batch
-
-    def take_first(self, limits: Mapping[str, int], now: float) -> list[Tile]:
-        """Take the first tile of the oldest job that has not begun, of a task in limits; [] if all have begun."""
-        fresh = (job for job in self._jobs if job.deadline > now and job.task in limits and not job.tiles_taken)
-        return [self._take_from(job) for job in islice(fresh, 1)]
-
-    def _take_from(self, job: TileJob) -> Tile:
-        """Take a job's next tile and let every other job go before its next but one."""
-        self._jobs.remove(job)
-        self._tiles -= 1
-        tile = Tile(job, job.take())
-        if job.tiles_waiting:
-            self._jobs.append(job)
-        return tile

@@ -34,11 +34,10 @@ def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
     By itself PyTorch starts a thread for every core of the machine, although a container may have only two of them.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Version 2 of control groups has both numbers in one file, version 1 has a file for each.
+    files = [groups / name for name in ("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")]
     try:
-        if (groups / "cpu.max").exists():  # version 2 of control groups
-            quota, period = map(int, (groups / "cpu.max").read_text().split())
-        else:
-            quota, period = (int((groups / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        quota, period = map(int, " ".join(file.read_text() for file in files if file.exists()).split())
     except (OSError, ValueError):  # no such file, or "max"
         return cpus
     return max(1, min(cpus, quota // period)) if quota > 0 else cpus

@@ -27,20 +27,6 @@ class Clock:
         return self.now
 
 
-class WatchedQueue(TileQueue):
-    """A queue that knows how many times a lane has found nothing since the last job arrived."""
-
-    vain = 0
-
-    def put(self, job: TileJob) -> None:
-        super().put(job)
-        self.vain = 0
-
-    def late(self, now: float) -> list[TileJob]:
-        self.vain += 1  # every lane begins with this
-        return super().late(now)
-
-
 class FakeRunner:
     """Run `behaviour` on each batch, in a thread of the device's; after `hold`, one batch for each release."""
 
@@ -104,7 +90,7 @@ class FakeEngine:
     def __init__(self, *runners: FakeRunner, clock: Callable[[], float] | None = None) -> None:
         self.clock = clock or Clock()
         self.metrics = Metrics()
-        self.queue = WatchedQueue()
+        self.queue = TileQueue()
         self.workers = [
             DeviceWorker(f"fake:{i}", {"derain": r, "dehaze": r}, self.queue, self.metrics, self.clock)
             for i, r in enumerate(runners)
@@ -119,9 +105,9 @@ class FakeEngine:
         await self.engine.stop()
 
     async def idle_lanes(self, count: int) -> None:
-        """Wait until so many lanes have looked for work in vain since the last arrived."""
+        """Wait until so many lanes wait for work. A lane that arriving work wakes counts once it has looked in vain."""
         await asyncio.sleep(0)  # tasks made just now bring theirs
-        await until(lambda: self.queue.vain >= count)
+        await until(lambda: sum(len(worker._idle) for worker in self.workers) == count)
 
     async def rest(self) -> None:
         """Wait until every lane of every device waits for work."""

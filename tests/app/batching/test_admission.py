@@ -2,6 +2,7 @@ import pytest
 
 from app.batching.admission import Admission
 from app.errors import DeadlineExceeded, Draining, ImageTooLarge, Overloaded
+from app.pipeline import RestoreTrace
 from app.settings import QueueSettings
 from tests.app.batching.fakes import job as make_job
 from tests.app.batching.fakes import run
@@ -18,8 +19,8 @@ class World:
         settings = QueueSettings(tiles=tiles, decoded_pixels=pixels, max_deadline_seconds=3600)
         self.admission = Admission(settings, lambda: self.rate, lambda: self.now, jitter=lambda: 0.0)
 
-    def admit(self, tiles, pixels=1, deadline=INF):
-        return self.admission.admit(tiles, pixels, deadline)
+    def admit(self, tiles, pixels=1, deadline=INF, least=None):
+        return self.admission.admit(lambda: tiles, pixels, deadline, tiles if least is None else least)
 
 
 def test_places_are_given_back():
@@ -107,11 +108,11 @@ def test_a_deadline_that_an_idle_service_could_not_meet_is_no_matter_of_coming_b
 def test_what_a_survey_may_save_is_no_reason_to_refuse_a_picture_as_late():
     """Up to 90 tiles at 10 a second, but perhaps 5: two seconds may do. In the queue it counts as 90 all the same."""
     world = World()
-    with world.admission.admit(90, 1, 2.0, least=5), world.admission.admit(10, 1, 2.0, least=5):
+    with world.admit(90, 1, 2.0, least=5), world.admit(10, 1, 2.0, least=5):
         assert world.admission.tiles == 100
-        with pytest.raises(Overloaded, match="queue is full"), world.admission.admit(10, 1, 2.0, least=5):
+        with pytest.raises(Overloaded, match="queue is full"), world.admit(10, 1, 2.0, least=5):
             pass
-    with pytest.raises(DeadlineExceeded), world.admission.admit(90, 1, 0.4, least=5):
+    with pytest.raises(DeadlineExceeded), world.admit(90, 1, 0.4, least=5):
         pass
 
 
@@ -149,18 +150,20 @@ def test_draining_refuses_everybody():
         pass
 
 
-def test_a_ticket_counts_down_over_several_jobs_and_gives_back_what_is_saved():
+def test_a_place_counts_down_over_several_jobs_and_gives_back_what_is_saved():
     """20 tiles were promised; the first job has 4 and says that 10 at most follow, the second has 6 and is the last."""
 
     async def scenario():
         world = World()
-        with world.admit(20) as ticket:
+        trace = RestoreTrace(tiles=20)
+        with world.admission.admit(lambda: trace.tiles_left, 1, INF, 20):
+            assert world.admission.tiles == 20
             first, second = make_job(4), make_job(6)
-            ticket.follow(first, 10)
+            trace.begin(first, 10)
             assert world.admission.tiles == 14
             first.tiles_done = 4
             assert world.admission.tiles == 10
-            ticket.follow(second)
+            trace.begin(second, 0)
             assert world.admission.tiles == 6
             second.tiles_done = 6
             assert world.admission.tiles == 0

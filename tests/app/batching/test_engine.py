@@ -22,7 +22,7 @@ def test_a_job_comes_back_whole():
             assert (mine.stitch() == 42).all()
             assert fake.tiles("done") == 10
             assert runner.batches == [4, 4, 2]
-            assert fake.engine.jobs == []
+            assert fake.engine.jobs == set()
 
     run(scenario)
 
@@ -201,7 +201,7 @@ def test_who_leaves_takes_the_waiting_tiles_along():
             leaving.cancel()
             await asyncio.wait([leaving])
             assert len(fake.queue) == 0
-            assert fake.engine.jobs == []
+            assert fake.engine.jobs == set()
             staying = asyncio.create_task(fake.engine.run(job(1)))
             await asyncio.sleep(0)
             runner.let_go(2)
@@ -238,7 +238,7 @@ def test_tiles_past_their_deadline_never_reach_the_device():
         async with FakeEngine(runner, clock=clock) as fake:
             first = asyncio.create_task(fake.engine.run(job(1)))
             await runner.started()
-            late = asyncio.create_task(fake.engine.run(job(3, deadline=50)))
+            late = asyncio.create_task(fake.engine.run(job(3, deadline=0.05)))
             await asyncio.sleep(0)
             clock.now = 50
             runner.let_go()
@@ -294,7 +294,7 @@ def test_abandoned_jobs_are_told_that_the_service_stops():
         async with FakeEngine(runner) as fake:
             clients = [asyncio.create_task(fake.engine.run(job(5))) for _ in range(3)]
             await runner.started()
-            assert fake.engine.abandon() == 3
+            assert fake.engine.abandon(Draining("The service stops.")) == 3
             results = await asyncio.gather(*clients, return_exceptions=True)
             assert {type(result) for result in results} == {Draining}
             runner.let_go(100)

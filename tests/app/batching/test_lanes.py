@@ -299,7 +299,7 @@ def test_while_one_tile_has_all_threads_nobody_takes_the_express_lane():
             first = asyncio.create_task(fake.engine.run(job(1, value=1)))
             await runner.started()
             second = asyncio.create_task(fake.engine.run(job(1)))
-            await fake.idle_lanes(1)
+            await fake.idle_lanes(2)
             assert runner.beside == [0]
             go.set()
             await asyncio.gather(first, second)

@@ -99,8 +99,8 @@ def test_first_tiles_are_taken_in_the_order_the_jobs_came_and_once():
     queue.take(both, now=0)
     for each in (first, second, third):
         queue.put(each)
-    assert queue.take_first({"dehaze": 1}, now=0) == [(third, 0)]
-    assert [queue.take_first(both, now=0) for _ in range(3)] == [[(first, 0)], [(second, 0)], []]
+    assert queue.take({"dehaze": 1}, now=0, first=True) == [(third, 0)]
+    assert [queue.take(both, now=0, first=True) for _ in range(3)] == [[(first, 0)], [(second, 0)], []]
     assert [queue.take(both, now=0)[0].job for _ in range(3)] == [huge, first, huge]
 
 
@@ -111,7 +111,7 @@ def test_every_tile_comes_once_whichever_way_it_is_taken(sizes, first):
     queued = [job(tiles, task) for tiles, task in sizes]
     for each in queued:
         queue.put(each)
-    taken = [tile for is_first in first for tile in (queue.take_first if is_first else queue.take)(both, now=0)]
+    taken = [tile for is_first in first for tile in queue.take(both, now=0, first=is_first)]
     taken += [tile for batch in drain(queue, 3) for tile in batch]
     assert Counter((id(tile.job), tile.number) for tile in taken) == Counter(
         (id(each), index) for each in queued for index in range(each.tiles_total)
@@ -145,14 +145,13 @@ def test_discarding_drops_what_waits_and_nothing_else():
 
 
 def test_a_job_past_its_deadline_has_no_more_tiles_taken():
-    """Neither in its turn nor first; it is named, and stays until whoever queued it takes it out."""
+    """Neither in its turn nor first; it stays until whoever queued it takes it out."""
     queue, both = TileQueue(), {"derain": 1, "dehaze": 1}
-    late, fine = job(2, deadline=10), job(2, deadline=11)
-    queue.put(late)
-    queue.put(fine)
-    assert queue.late(now=9) == []
-    assert queue.late(now=10) == [late]
-    assert queue.take_first(both, now=10) == [(fine, 0)]
+    timely, late, fine = job(1, deadline=10), job(2, deadline=10), job(2, deadline=11)
+    for each in (timely, late, fine):
+        queue.put(each)
+    assert queue.take(both, now=9) == [(timely, 0)]
+    assert queue.take(both, now=10, first=True) == [(fine, 0)]
     assert queue.take(both, now=10) == [(fine, 1)]
     assert queue.take(both, now=10) == []
     assert len(queue) == queue.discard(late) == 2
