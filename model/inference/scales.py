@@ -32,8 +32,8 @@ MOST_PASSES = 3
 """Rain of more than three sizes, each at least twice the one before, is not looked for."""
 
 
-_NEAR, _NEAR_AND_DONE = 1.2, 1.4
-"""Up to here a picture is restored at full size, whose detail is worth more; the second if that is done already."""
+_NEAR = 1.4
+"""Up to here a picture is restored at full size, whose detail is worth more."""
 
 _WHOLE_TILES = 12
 """A picture of so few tiles is surveyed by restoring it: mostly that is the pass it needs."""
@@ -196,12 +196,11 @@ class _RainCourse:
                 responses[1] = Response.measure(rgb[None], at_full_size[None])
             if len(self._octaves) == 1:
                 return (at_full_size, (1.0,)) if responses[1].found else (rgb, ())
-        near = _NEAR if at_full_size is None else _NEAR_AND_DONE
-        if choose(responses, self._octaves[-1], 1, near) != 1:
+        if choose(responses, self._octaves[-1], 1, _NEAR) != 1:
             due = [octave for octave in self._octaves if octave not in responses]
             responses |= yield from self._survey(rgb, due, self._most_from(1, MOST_PASSES))
         least = 1.0
-        while reduction := choose(responses, self._octaves[-1], least, near):
+        while reduction := choose(responses, self._octaves[-1], least, _NEAR):
             left = MOST_PASSES - len(scales)
             if reduction == 1 and at_full_size is not None:
                 image = at_full_size

@@ -113,7 +113,8 @@ def test_wider_streaks_are_less_fine():
 
 
 FINE, WIDE, NONE = Response(2.0, 0.67, 0.0), Response(2.0, 0.1, 0.0), Response(0.0, 0.67, 0.0)
-TORN = Response(2.0, 0.67, 0.1)
+TORN, WIDEST = Response(2.0, 0.67, 0.1), Response(2.0, 0.033, 0.0)
+DROPS, FEWER_DROPS = Response(4.0, 0.22, 0.0), Response(2.0, 0.4, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -125,11 +126,30 @@ TORN = Response(2.0, 0.67, 0.1)
         ({1: TORN, 2: FINE, 4: NONE}, 2 * 0.85),
         ({1: NONE, 2: TORN, 4: NONE}, 2 * 0.85),
         ({1: WIDE, 2: NONE, 4: NONE}, None),  # smooth slopes of an enlarged photo, and no streaks
-        ({1: NONE, 2: NONE, 4: WIDE}, 4 * 1.6),  # nothing coarser was looked at
+        ({1: NONE, 2: NONE, 4: WIDE}, None),
+        ({1: NONE, 2: WIDEST, 4: WIDE}, 4 * 1.6),  # nothing coarser was looked at, but it becomes finer as streaks do
         ({2: WIDE}, None),
     ],
 )
 def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction):
+    assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
+
+
+@pytest.mark.parametrize(
+    ("responses", "reduction"),
+    [
+        ({1: DROPS, 2: FEWER_DROPS, 4: NONE}, 1),
+        ({1: NONE, 2: DROPS, 4: FEWER_DROPS}, 2),
+        ({1: DROPS, 2: NONE, 4: NONE}, None),  # gone at the next octave: detail
+        ({1: DROPS, 2: Response(2.0, 0.67, 0.0), 4: NONE}, 2 * 0.85),  # as much finer as streaks are
+        ({1: DROPS, 2: Response(4.0, 0.4, 0.0), 4: NONE}, pytest.approx(2 * 1.195, abs=0.01)),  # and as much goes
+        ({1: DROPS, 2: NONE, 4: FINE}, 1),  # what the streaks are is another rain
+        ({1: FINE, 2: DROPS, 4: FEWER_DROPS}, 1),
+        ({1: WIDE, 2: WIDE, 4: WIDE}, 1),  # too large everywhere
+        ({1: NONE, 2: WIDE, 4: WIDE}, None),  # but only at full size: made smaller, detail is taken for it
+    ],
+)
+def test_drops_go_where_they_are_found_first(responses, reduction):
     assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
 
 
