@@ -141,9 +141,11 @@ def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction
         ({1: DROPS, 2: FEWER_DROPS, 4: NONE}, 1),
         ({1: NONE, 2: DROPS, 4: FEWER_DROPS}, 2),
         ({1: DROPS, 2: NONE, 4: NONE}, None),  # gone at the next octave: detail
+        ({1: DROPS, 2: Response(1.2, 0.2, 0.0), 4: NONE}, None),  # or nearly so
         ({1: DROPS, 2: Response(2.0, 0.67, 0.0), 4: NONE}, 2 * 0.85),  # as much finer as streaks are
         ({1: DROPS, 2: Response(4.0, 0.4, 0.0), 4: NONE}, pytest.approx(2 * 1.195, abs=0.01)),  # and as much goes
-        ({1: DROPS, 2: NONE, 4: FINE}, 1),  # what the streaks are is another rain
+        ({1: DROPS, 2: FEWER_DROPS, 4: FINE}, 1),  # what the streaks are is another rain
+        ({1: DROPS, 2: NONE, 4: FINE}, 4 * 0.85),
         ({1: FINE, 2: DROPS, 4: FEWER_DROPS}, 1),
         ({1: WIDE, 2: WIDE, 4: WIDE}, 1),  # too large everywhere
         ({1: NONE, 2: WIDE, 4: WIDE}, None),  # but only at full size: made smaller, detail is taken for it
