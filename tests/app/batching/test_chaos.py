@@ -26,14 +26,16 @@ CAPACITY = 60
 
 
 class Weather(nn.Module):
-    """A network that adds one grey step, most of the time."""
+    """A network that adds one grey step, most of the time; a deadly one takes its device with it at its tenth batch."""
 
     def __init__(self, rng, deadly):
         super().__init__()
         self.rng = rng
         self.deadly = deadly
+        self.batches = 0
 
     def forward(self, x):
+        self.batches += 1
         luck = self.rng.random()
         if luck < 0.03 and len(x) > 1:
             raise torch.OutOfMemoryError("out of memory")
@@ -42,7 +44,7 @@ class Weather(nn.Module):
         if luck < 0.09:
             x = x.clone()
             x[self.rng.randrange(len(x))] = float("nan")
-        if self.deadly and luck > 0.99:
+        if self.deadly and self.batches == 10:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         return x + 1 / 255, None, None
 
