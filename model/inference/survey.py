@@ -1,8 +1,9 @@
 """Where a picture's rain is and how wide its streaks are, by what the network does to a few windows of it.
 
-Pure numpy: windows before and after in, a judgement out. Two measured facts tell rain and its size. Rain lies over most
-of a picture, while detail that is mistaken for it fills few places: `Response.amount`. And the removed light is as fine
-as the streaks: `Response.fineness`. `python -m benchmarks.scales --parts responses` measures both for other weights.
+Pure numpy: windows before and after in, a judgement out. Three measured facts tell rain and its size. Rain lies over
+most of a picture, while detail that is mistaken for it fills few places: `Response.amount`. The removed light is as
+fine as the streaks: `Response.fineness`. And streaks become finer by as much as the picture becomes smaller, which
+drops and detail do not. `python -m benchmarks.scales --parts responses` measures the first two for other weights.
 """
 
 import math
@@ -143,8 +144,9 @@ def _octave_of_drops(found: dict[int, Response], streaks: int | None) -> int | N
 
 def _as_much_finer(found: dict[int, Response], at: int, coarser: int) -> bool:
     """Tell whether what is removed at a coarser octave is finer by as much as one rain would be."""
-    finer = _FINER ** math.log2(coarser / at)
-    return at in found and found[coarser].fineness >= finer * found[at].fineness
+    if at not in found:
+        return False
+    return found[coarser].fineness >= _FINER ** math.log2(coarser / at) * found[at].fineness
 
 
 def ordinary_windows(image: Pixels, tile: int, count: int) -> Pixels:

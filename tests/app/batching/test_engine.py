@@ -1,4 +1,7 @@
-"""Queue, devices and futures together, around a fake device."""
+"""Queue, devices and futures together, around a fake device.
+
+One file, because each test is one way in which a job can end, and all ways stand side by side.
+"""
 
 import asyncio
 import time

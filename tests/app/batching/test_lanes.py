@@ -1,4 +1,7 @@
-"""Lanes of a processor and of a device beside it: who takes what, and with how many threads; around a fake device."""
+"""Lanes of a processor and of a device beside it: who takes what, and with how many threads; around a fake device.
+
+One file, because all rules decide over the same threads, and a test of one tells what the others leave.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""Codec processes: the same pixels as without them, and nobody waits for one that does not answer."""
+"""Codec processes: the same pixels as without them, and nobody waits for one that does not answer.
+
+One file as the pool is one, and all tests share the ways to make a process hang or die.
+"""
 
 import asyncio
 import json

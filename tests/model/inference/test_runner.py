@@ -1,3 +1,8 @@
+"""The runner around real networks: what it returns, in which precision, and how it answers memory and bad values.
+
+One file, because these are all answers of one small interface, and share its networks.
+"""
+
 import threading
 from concurrent.futures import ThreadPoolExecutor
 

@@ -135,6 +135,10 @@ def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction
     assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
 
 
+def test_the_only_octave_has_none_before_it():
+    assert choose({1: WIDE}, coarsest=1, least=1, near=1.2) is None
+
+
 @pytest.mark.parametrize(
     ("responses", "reduction"),
     [
