@@ -146,7 +146,8 @@ def _as_much_finer(found: dict[int, Response], at: int, coarser: int) -> bool:
     """Tell whether what is removed at a coarser octave is finer by as much as one rain would be."""
     if at not in found:
         return False
-    return found[coarser].fineness >= _FINER ** math.log2(coarser / at) * found[at].fineness
+    finer: float = _FINER ** math.log2(coarser / at)
+    return found[coarser].fineness >= finer * found[at].fineness
 
 
 def ordinary_windows(image: Pixels, tile: int, count: int) -> Pixels:
