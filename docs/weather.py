@@ -5,16 +5,16 @@ Run `python docs/weather.py` after changing any of it; it writes docs/weather.jp
 
 from pathlib import Path
 
+import landscape
 import numpy as np
 from before_after import street
 from PIL import Image, ImageDraw, ImageFont
-from sample import bay
 
 from model.data.camera import Camera
 from model.data.camera_rain import add_camera_rain, sample_camera_rain
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.picture import Picture
-from model.data.rain import add_rain, sample_rain
+from model.data.rain import add_rain, sample_downpour, sample_rain
 from model.data.scenes import draw_scene
 
 COLUMNS, WIDTH, HEIGHT = 4, 320, 240
@@ -22,7 +22,7 @@ COLUMNS, WIDTH, HEIGHT = 4, 320, 240
 
 def cells() -> list[tuple[str, Picture]]:
     """Draw all cells with their captions; seeds are chosen so that each shows what it is about."""
-    dusk, day = bay()[180:420, 300:620], street()[150:390, 80:400]
+    lake, day = landscape.draw().picture[130:370, 600:920], street()[150:390, 80:400]
 
     def camera(picture: Picture, seed: int, kind: str, scale: float) -> Picture:
         rng = np.random.default_rng(seed)
@@ -37,18 +37,18 @@ def cells() -> list[tuple[str, Picture]]:
         return add(picture, sample(rng), rng)
 
     return [
-        ("rain: light", weather(dusk, 6, lambda rng: sample_rain(rng, 0), add_rain)),
+        ("rain: light", weather(lake, 6, lambda rng: sample_rain(rng, 0), add_rain)),
         ("rain: heavy", weather(day, 1, lambda rng: sample_rain(rng, 1), add_rain)),
-        ("camera rain: streaks of 1.5 pixels", camera(dusk, 3, "streaks", 1.5)),
+        ("rain: downpour", weather(day, 4, sample_downpour, add_rain)),
+        ("camera rain: streaks of 1.5 pixels", camera(lake, 3, "streaks", 1.5)),
         ("camera rain: streaks of 6 pixels", camera(day, 35, "streaks", 6)),
-        ("camera rain: dashes", camera(dusk, 5, "dashes", 3)),
+        ("camera rain: dashes", camera(lake, 5, "dashes", 3)),
         ("camera rain: flakes", camera(day, 1, "flakes", 3)),
-        ("camera rain: discs", camera(dusk, 36, "discs", 4)),
+        ("camera rain: discs", camera(lake, 36, "discs", 4)),
         ("camera rain, then a camera", compressed(camera(day, 6, "streaks", 2.5))),
-        ("haze: smooth depth", weather(dusk, 3, sample_haze, add_haze)),
+        ("haze: smooth depth", weather(lake, 3, sample_haze, add_haze)),
         ("haze: depth of objects", weather(day, 2, sample_scene_haze, add_scene_haze)),
-        ("haze: depth of objects", weather(dusk, 12, sample_scene_haze, add_scene_haze)),
-        ("haze: depth of objects", weather(day, 9, sample_scene_haze, add_scene_haze)),
+        ("haze: depth of objects", weather(lake, 12, sample_scene_haze, add_scene_haze)),
         *(
             (f"scene: {kind}", draw_scene(np.random.default_rng(seed), kind, HEIGHT, WIDTH))
             for kind, seed in (

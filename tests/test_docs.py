@@ -140,6 +140,12 @@ def test_every_command_of_the_readme_is_run_by_one_of_these():
     assert [line for line in commands("") if line and not line.startswith(kinds)] == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.py")), ids=lambda path: path.name)
+def test_the_programs_that_draw_find_what_they_import(path):
+    """They run rarely, and import each other."""
+    subprocess.run([sys.executable, "-c", f"import {path.stem}"], cwd=path.parent, check=True)
+
+
 def test_links_between_the_docs_lead_somewhere():
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):

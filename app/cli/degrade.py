@@ -14,6 +14,7 @@ class Weather(StrEnum):
     """What to lay over a picture."""
 
     rain = "rain"
+    downpour = "downpour"
     camera_rain = "camera-rain"
     haze = "haze"
     scene_haze = "scene-haze"
@@ -23,7 +24,8 @@ def degrade(
     weather: Annotated[
         Weather,
         typer.Argument(
-            help="rain as benchmarks draw it, camera-rain as cameras see it, haze, or scene-haze before objects."
+            help="rain as benchmarks draw it, downpour as the heavy ones do, camera-rain as cameras see it, haze, "
+            "or scene-haze before objects."
         ),
     ],
     source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder of them.")],
@@ -54,7 +56,7 @@ def degrade(
     from model.data.datasets import DatasetError, list_pictures
     from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
     from model.data.picture import picture_rng, read_picture, write_picture
-    from model.data.rain import add_rain, sample_rain
+    from model.data.rain import add_rain, sample_downpour, sample_rain
 
     if (scale or target) and weather is not Weather.camera_rain:
         fail("--scale and --target belong to camera-rain")
@@ -78,6 +80,8 @@ def degrade(
             picture = read_picture(path)
             if weather is Weather.rain:
                 degraded = add_rain(picture, sample_rain(rng, heavy), rng)
+            elif weather is Weather.downpour:
+                degraded = add_rain(picture, sample_downpour(rng), rng)
             elif weather is Weather.haze:
                 degraded = add_haze(picture, sample_haze(rng), rng)
             elif weather is Weather.scene_haze:

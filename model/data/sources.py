@@ -3,7 +3,7 @@
 Knows nothing of the network. The kinds of source:
 
 * `pairs`: a folder in one of the layouts of layouts.py; `side_by_side`: one picture a pair, and nothing else
-* `rain`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
+* `rain`, `downpour`, `camera_rain`, `haze`, `scene_haze`: clean photos degraded anew for every sample
 * `layers`: clean photos under rain lifted from pairs (input − target), which is rain as the benchmarks draw it
 * `clean`: photos left as they are, input and target alike, so that nothing is taken from a clear picture
 """
@@ -25,13 +25,13 @@ from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_
 from model.data.layouts import load_pairs
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture, picture_rng
-from model.data.rain import add_rain, sample_rain
+from model.data.rain import add_rain, sample_downpour, sample_rain
 from model.data.scenes import draw_scenes
 
 VALIDATION_SEED = 20_231_123
 
 PAIRED = {"pairs": load_pairs, "side_by_side": load_side_by_side}
-KINDS = (*PAIRED, "layers", "rain", "camera_rain", "haze", "scene_haze", "clean")
+KINDS = (*PAIRED, "layers", "rain", "downpour", "camera_rain", "haze", "scene_haze", "clean")
 
 
 def _check_kind(kind: str) -> None:
@@ -175,6 +175,7 @@ def _degrade(kind: str, heavy: float, markings: float, drops: Sequence[str] = ()
 
     kinds: dict[str, Degrade] = {
         "rain": lambda clean, rng, _: (add_rain(clean, sample_rain(rng, heavy), rng), clean),
+        "downpour": lambda clean, rng, _: (add_rain(clean, sample_downpour(rng), rng), clean),
         "camera_rain": camera_rain,
         "haze": lambda clean, rng, place: (add_haze(clean, sample_haze(rng), rng, place), clean),
         "scene_haze": lambda clean, rng, place: (add_scene_haze(clean, sample_scene_haze(rng), rng, place), clean),

@@ -23,7 +23,7 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("weather", ["rain", "camera-rain", "haze", "scene-haze"])
+@pytest.mark.parametrize("weather", ["rain", "downpour", "camera-rain", "haze", "scene-haze"])
 def test_a_folder_is_degraded_and_the_same_seed_gives_the_same_files(dmsr, photos, tmp_path, weather):
     for out, seed in (("one", 4), ("two", 4), ("three", 5)):
         assert dmsr(weather, photos, "-o", tmp_path / out, "--seed", seed).exit_code == 0

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from model.data.rain import Rain, RainLayer, add_rain, sample_rain, streaks
+from model.data.rain import Rain, RainLayer, add_rain, sample_downpour, sample_rain, streaks
 
 
 @pytest.fixture
@@ -42,6 +42,28 @@ def test_twice_the_coverage_is_twice_the_light():
         for coverage in (0.1, 0.2)
     ]
     assert means[1] / means[0] == pytest.approx(2, rel=0.1)
+
+
+def test_a_flat_streak_has_one_grey_and_the_size_asked_for():
+    """A fading one of the same size has hardly a pixel that is nearly its brightest."""
+    flat, fading = (
+        streaks(128, 128, RainLayer(0.0075, 40, 3, 0, 0.5, flat), np.random.default_rng(1)) for flat in (True, False)
+    )
+    brightest = [(drawn > 0.95 * drawn.max()).sum() for drawn in (flat, fading)]
+    assert brightest[0] == pytest.approx(40 * 3, abs=4)
+    assert brightest[1] < brightest[0] / 2
+
+
+def test_a_downpour_adds_and_covers_what_heavy_rain_does():
+    """Of Heavy32, added to its trained half: means 7 to 70, and 11 to 83% of the pixels by more than 20."""
+    black = np.zeros((160, 160, 3), np.uint8)
+    drawn = [add_rain(black, sample_downpour(rng(seed)), rng(seed)) for seed in range(60)]
+    added = np.sort([picture.mean() for picture in drawn])
+    covered = np.sort([(picture > 20).mean() for picture in drawn])
+    assert added[3] < 20
+    assert 25 < added[30] < 60
+    assert 70 < added[-3] < 150
+    assert covered[3] < 0.35 < covered[30] < 0.8 < covered[-3]
 
 
 @pytest.mark.parametrize("angle", [-40, 0, 25])

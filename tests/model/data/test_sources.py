@@ -36,6 +36,7 @@ def mixture(data, kind, path, **options):
         {"kind": "pairs", "path": "pairs"},
         {"kind": "side_by_side", "path": "both"},
         {"kind": "rain", "path": "photos", "heavy": 1.0},
+        {"kind": "downpour", "path": "photos"},
         {"kind": "camera_rain", "path": "photos"},
         {"kind": "haze", "path": "photos"},
         {"kind": "scene_haze", "path": "photos"},
