@@ -17,8 +17,9 @@ from model.data.picture import Picture, quantise, to_float
 class RainLayer:
     """Describe the streaks at one distance from the camera.
 
-    coverage: summed streak area over picture area, 0.005–1. RainTrainL lies near 0.1, Heavy32 reaches 1.
-    length, width: of one streak in pixels, 6–150 and 0.8–4 (measured on the same sets, and coarser for near drops).
+    coverage: summed streak area over picture area, 0.005–1, up to 12 for the dimmest streaks of a downpour. RainTrainL
+        lies near 0.1.
+    length, width: of one streak in pixels, 6–150 and 0.8–4 (measured up to 70 on RainTrainL and Heavy32).
     angle: degrees from the vertical, −45–45; wind gives all layers nearly the same.
     strength: brightness of the strongest streak as a part of white, 0.08–0.9.
     flat: one grey from edge to edge and end to end, as Heavy32 has it, instead of a profile that fades.
@@ -76,6 +77,7 @@ def sample_downpour(rng: np.random.Generator) -> Rain:
     light = np.exp(rng.uniform(np.log(0.05), np.log(0.6)))  # what all streaks add to a black picture
     shares = rng.dirichlet(np.ones(int(rng.integers(2, 6)))) * light
     thickness = rng.uniform(0.9, 2.4)
+    mean_brightness = 0.625  # of a layer's streaks, as a part of its strength; see `streaks`
     layers = []
     for share in shares:
         # Most layers fall with the wind; a thin one may cross it.
@@ -83,7 +85,7 @@ def sample_downpour(rng: np.random.Generator) -> Rain:
         strength = np.exp(rng.uniform(np.log(0.08), np.log(0.5)))
         layers.append(
             RainLayer(
-                coverage=float(share / (0.625 * strength)),
+                coverage=float(share / (mean_brightness * strength)),
                 length=float(np.exp(rng.uniform(np.log(15), np.log(150)))),
                 width=float(np.clip(thickness * rng.uniform(0.7, 1.5), 0.8, 4)),
                 angle=float(rng.uniform(-45, 45) if crossing else wind + rng.normal(0, 6)),
