@@ -54,9 +54,9 @@ def degrade(
     from model.data.camera import sample_camera
     from model.data.camera_rain import add_camera_rain, sample_camera_rain
     from model.data.datasets import DatasetError, list_pictures
-    from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
+    from model.data.fields import WHOLE
     from model.data.picture import picture_rng, read_picture, write_picture
-    from model.data.rain import add_rain, sample_downpour, sample_rain
+    from model.data.sources import degradation
 
     if (scale or target) and weather is not Weather.camera_rain:
         fail("--scale and --target belong to camera-rain")
@@ -78,21 +78,15 @@ def degrade(
         rng = picture_rng(seed, path.stem)
         try:
             picture = read_picture(path)
-            if weather is Weather.rain:
-                degraded = add_rain(picture, sample_rain(rng, heavy), rng)
-            elif weather is Weather.downpour:
-                degraded = add_rain(picture, sample_downpour(rng), rng)
-            elif weather is Weather.haze:
-                degraded = add_haze(picture, sample_haze(rng), rng)
-            elif weather is Weather.scene_haze:
-                degraded = add_scene_haze(picture, sample_scene_haze(rng), rng)
-            else:
+            if weather is Weather.camera_rain:
                 degraded = picture
                 for width in scale or (None,):
                     degraded = add_camera_rain(degraded, sample_camera_rain(rng, width), rng)
                 if target:
                     degraded, clean = sample_camera(rng).take((degraded, picture), rng)
                     write_picture(target / f"{path.stem}.png", clean)
+            else:
+                degraded, _ = degradation(weather.name, heavy)(picture, rng, WHOLE)
             write_picture(output / f"{path.stem}.png", degraded)
         except OSError as error:
             failures += 1

@@ -7,7 +7,7 @@ another.
 """
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -37,9 +37,9 @@ def draw_scene(rng: np.random.Generator, kind: str | None = None, height: int = 
     return quantise(to_float(np.asarray(image)) * light[..., None].astype(np.float32) + grain)
 
 
-def draw_scenes(count: int, seed: int) -> list[Picture]:
-    """Draw so many scenes, every kind in turn; the same seed gives the same ones."""
-    kinds = list(SCENES)
+def draw_scenes(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Picture]:
+    """Draw so many scenes, the kinds in turn, every one unless some are named; the same seed gives the same ones."""
+    kinds = kinds or list(SCENES)
     return [draw_scene(np.random.default_rng((seed, index)), kinds[index % len(kinds)]) for index in range(count)]
 
 
@@ -211,7 +211,7 @@ def _dots(image: Image.Image, rng: np.random.Generator) -> None:
 
 
 def _sky(image: Image.Image, rng: np.random.Generator) -> None:
-    """Paint an even sky, with clouds or without, and maybe a dark skyline."""
+    """Paint an even sky, with clouds or without, and maybe a dark skyline or open land."""
     width, height = image.size
     low = np.asarray(_near(rng, (190, 205, 225), 35), np.float32)
     high = np.asarray(_near(rng, (80, 130, 200), 50), np.float32)
@@ -227,6 +227,39 @@ def _sky(image: Image.Image, rng: np.random.Generator) -> None:
             step, level = rng.uniform(20, 160), height * rng.uniform(0.6, 0.95)
             pen.rectangle((left, level, left + step, height), fill=_colour(rng, 15, 70))
             left += step
+    elif rng.random() < 0.6:
+        _land(image, rng)
+
+
+def _land(image: Image.Image, rng: np.random.Generator) -> None:
+    """Paint fields, sand or snow up to a horizon, with trees along it and a road to it, or without."""
+    width, height = image.size
+    horizon = height * rng.uniform(0.35, 0.85)
+    soil = np.array([[75, 100, 50], [110, 100, 60], [120, 95, 75], [205, 205, 210]][int(rng.integers(4))])
+    patches = sum(Field.draw(rng, knots).over(WHOLE, height, width) - 0.5 for knots in (4, 13, 40))
+    # Grain of two sizes: what lies at one's feet is coarser than what is drawn pixel by pixel.
+    grain = (
+        rng.normal(0, rng.uniform(3, 20), (height, width))
+        + np.kron(rng.normal(0, rng.uniform(2, 10), (-(-height // 3), -(-width // 3))), np.ones((3, 3)))[
+            :height, :width
+        ]
+    )
+    land = np.asarray(_near(rng, soil, 20), np.float32) + (rng.uniform(15, 60) * patches + grain)[..., None]
+    ridge = horizon + rng.uniform(0, 0.08) * height * (Field.draw(rng, 9).over(WHOLE, 1, width)[0] - 0.5)
+    below = np.arange(height)[:, None] > ridge
+    picture = np.where(below[..., None], land.clip(0, 255), np.asarray(image, np.float32))
+    image.paste(Image.fromarray(picture.astype(np.uint8)))
+    pen = ImageDraw.Draw(image)
+    for _ in range(rng.integers(0, 25)):
+        x, radius = rng.uniform(0, width), rng.uniform(0.01, 0.06) * height
+        crown = (x - radius, horizon - 1.5 * radius, x + radius, horizon + 0.3 * radius)
+        pen.ellipse(crown, fill=_near(rng, soil * 0.45, 12))
+    if rng.random() < 0.4:
+        end, half = rng.uniform(0.2, 0.8) * width, rng.uniform(0.2, 0.7) * width
+        pen.polygon(((end, horizon), (end - half, height), (end + half, height)), fill=_colour(rng, 60, 130))
+        for side in (-0.92, 0.92):
+            foot = end + side * half
+            pen.polygon(((end, horizon), (foot - half / 25, height), (foot + half / 25, height)), fill=(225, 225, 222))
 
 
 def _night(image: Image.Image, rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ Knows nothing of the network. The kinds of source:
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from model.data.layouts import load_pairs
 from model.data.mixture import Degrade, Mixture, Source, random_box
 from model.data.picture import Picture, picture_rng
 from model.data.rain import add_rain, sample_downpour, sample_rain
-from model.data.scenes import draw_scenes
+from model.data.scenes import SCENES, draw_scenes
 
 VALIDATION_SEED = 20_231_123
 
@@ -39,11 +39,17 @@ def _check_kind(kind: str) -> None:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
 
 
+def _check_names(key: str, names: Sequence[str], known: Collection[str]) -> None:
+    if unknown := set(names) - set(known):
+        raise ValueError(f"{key} has {min(unknown)!r}; it may name {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class SourceSpec:
     """Name one source of training pictures; the module names the kinds.
 
-    path: one folder or several. drawn: how many scenes drawn by code stand beside their photos (scenes.py).
+    path: one folder or several. drawn: how many scenes drawn by code stand beside their photos. scenes: of which kinds
+    of scenes.SCENES, in turn; none takes all.
     share: how often the source is drawn from, beside the others' shares. take: which of its files, as
     datasets.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
     heavy: the chance of dense rain. drops: of camera_rain.KINDS, drawn at even odds; none leaves camera_rain its own.
@@ -57,6 +63,7 @@ class SourceSpec:
     path: tuple[str, ...] = ()
     share: float = field(kw_only=True)
     drawn: int = 0
+    scenes: tuple[str, ...] = ()
     take: str = "all"
     exclude: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
@@ -78,8 +85,10 @@ class SourceSpec:
             raise ValueError(f"drawn is {self.drawn}; scenes are drawn clean, and {self.kind} wants pairs")
         if not (self.path or self.drawn):
             raise ValueError(f"a source of kind {self.kind} needs a path, or a number of scenes as `drawn`")
-        if unknown := set(self.drops) - set(DROP_KINDS):
-            raise ValueError(f"drops has {min(unknown)!r}; it may name {', '.join(DROP_KINDS)}")
+        if self.scenes and not self.drawn:
+            raise ValueError(f"scenes is {list(self.scenes)} and drawn is 0; say how many of them to draw")
+        _check_names("scenes", self.scenes, SCENES)
+        _check_names("drops", self.drops, DROP_KINDS)
         for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
@@ -90,13 +99,14 @@ class ValidationSpec:
     """Name one set of pictures to score on; clean photos are degraded once, each by the seed and its own name.
 
     The same seed gives what `dmsr degrade` makes of the same photo. drawn: how many scenes drawn by code to take
-    instead of the photos of a path; training draws others.
+    instead of the photos of a path, and scenes: their kinds, as a source has them; training draws others.
     """
 
     name: str
     kind: str
     path: str = ""
     drawn: int = 0
+    scenes: tuple[str, ...] = ()
     take: str = "all"
     heavy: float = 0.35
     markings: float = 0.0
@@ -106,6 +116,7 @@ class ValidationSpec:
         _check_kind(self.kind)
         if self.kind == "layers":
             raise ValueError("kind is 'layers', which lifts other rain each time; a validation needs pairs or one seed")
+        _check_names("scenes", self.scenes, SCENES)
 
 
 def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: int) -> Mixture:
@@ -121,8 +132,8 @@ def build_mixture(specs: Sequence[SourceSpec], data: Path, *, side: int, seed: i
         return load_clean(data / path, take, exclude)
 
     @functools.cache
-    def scenes(count: int) -> list[Pair]:
-        return _scenes(count, seed)
+    def scenes(count: int, kinds: tuple[str, ...]) -> list[Pair]:
+        return _scenes(count, seed, kinds)
 
     return Mixture([_source(spec, data, side, photos, scenes) for spec in specs], seed)
 
@@ -131,13 +142,13 @@ def build_validation(spec: ValidationSpec, data: Path) -> list[Pair]:
     """Load one validation set; the same spec gives the same pictures."""
     if spec.kind in PAIRED:
         return PAIRED[spec.kind](data / spec.path, spec.take)
-    degrade = _degrade(spec.kind, spec.heavy, spec.markings)
-    pairs = _scenes(spec.drawn, VALIDATION_SEED) if spec.drawn else load_clean(data / spec.path, spec.take)
+    degrade = degradation(spec.kind, spec.heavy, spec.markings)
+    pairs = _scenes(spec.drawn, VALIDATION_SEED, spec.scenes) if spec.drawn else load_clean(data / spec.path, spec.take)
     return [Pair(pair.name, *degrade(pair.clean, picture_rng(spec.seed, pair.name), WHOLE)) for pair in pairs]
 
 
-def _scenes(count: int, seed: int) -> list[Pair]:
-    return [Pair(f"scene {index}", scene, scene) for index, scene in enumerate(draw_scenes(count, seed))]
+def _scenes(count: int, seed: int, kinds: Sequence[str]) -> list[Pair]:
+    return [Pair(f"scene {index}", scene, scene) for index, scene in enumerate(draw_scenes(count, seed, kinds))]
 
 
 def _source(
@@ -145,7 +156,7 @@ def _source(
     data: Path,
     side: int,
     load_photos: Callable[[str, str, tuple[str, ...]], list[Pair]],
-    load_scenes: Callable[[int], list[Pair]],
+    load_scenes: Callable[[int, tuple[str, ...]], list[Pair]],
 ) -> Source:
     name = f"{spec.kind} {', '.join(spec.path + (('drawn scenes',) if spec.drawn else ()))}"
     degrade = None
@@ -153,11 +164,11 @@ def _source(
         pairs = [pair for path in spec.path for pair in PAIRED[spec.kind](data / path, spec.take)]
     else:
         pairs = [pair for path in spec.path for pair in load_photos(path, spec.take, spec.exclude)]
-        pairs += load_scenes(spec.drawn) if spec.drawn else []
+        pairs += load_scenes(spec.drawn, spec.scenes) if spec.drawn else []
         if spec.kind == "layers":
             degrade = lift_rain([pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take)])
         else:
-            degrade = _degrade(spec.kind, spec.heavy, spec.markings, spec.drops)
+            degrade = degradation(spec.kind, spec.heavy, spec.markings, spec.drops)
     large = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side]
     if not large:
         raise DatasetError(f"{name}: none of {len(pairs)} pictures has {side} × {side} pixels, the largest crop")
@@ -166,7 +177,9 @@ def _source(
     return Source(name, spec.share, large, degrade, *options, left_out=left_out)
 
 
-def _degrade(kind: str, heavy: float, markings: float, drops: Sequence[str] = ()) -> Degrade:
+def degradation(kind: str, heavy: float, markings: float = 0.0, drops: Sequence[str] = ()) -> Degrade:
+    """Return what a kind that is drawn anew does to a clean picture; the options are those of SourceSpec."""
+
     def camera_rain(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         common = str(rng.choice(drops)) if drops else None
         rainy = add_camera_rain(clean, sample_camera_rain(rng, kind=common), rng, place)

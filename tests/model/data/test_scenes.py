@@ -40,3 +40,9 @@ def test_a_series_has_every_kind_in_turn():
     assert all(np.array_equal(a, b) for a, b in zip(first, longer, strict=False))
     expected = draw_scene(np.random.default_rng((9, 1)), list(SCENES)[1])
     assert np.array_equal(first[1], expected)
+
+
+def test_a_series_of_some_kinds_has_these_in_turn():
+    drawn = draw_scenes(3, 9, ("sky", "mesh"))
+    expected = [draw_scene(np.random.default_rng((9, i)), kind) for i, kind in enumerate(("sky", "mesh", "sky"))]
+    assert all(np.array_equal(a, b) for a, b in zip(drawn, expected, strict=True))

@@ -7,7 +7,15 @@ from PIL import Image
 from model.data import sources
 from model.data.camera_rain import sample_camera_rain
 from model.data.datasets import DatasetError, Pair
-from model.data.sources import SourceSpec, ValidationSpec, build_mixture, build_validation, lift_rain
+from model.data.scenes import draw_scenes
+from model.data.sources import (
+    VALIDATION_SEED,
+    SourceSpec,
+    ValidationSpec,
+    build_mixture,
+    build_validation,
+    lift_rain,
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,8 @@ def test_an_unknown_kind_is_an_error(data):
         ({"path": ()}, "needs a path, or a number of scenes"),
         ({"kind": "pairs", "drawn": 3}, "drawn is 3; scenes are drawn clean"),
         ({"grey": 1.5}, "grey is 1.5; it is a chance"),
+        ({"drawn": 3, "scenes": ("sky", "forest")}, "scenes has 'forest'; it may name facade, brick"),
+        ({"scenes": ("sky",)}, r"scenes is \['sky'\] and drawn is 0"),
         ({"drops": ("flakes", "hail")}, "drops has 'hail'; it may name streaks, dashes"),
     ],
 )
@@ -105,6 +115,17 @@ def test_scenes_drawn_by_code_stand_beside_the_photos(data):
     held = build_validation(ValidationSpec("held", "clean", drawn=3), data)
     assert np.array_equal(held[0].clean, held[0].degraded)
     assert not any(np.array_equal(a.clean, b.clean) for a, b in zip(second.pairs, held, strict=True))
+
+
+def test_scenes_can_be_held_to_some_kinds(data):
+    two = SourceSpec("clean", drawn=3, scenes=("sky", "grille"), share=1)
+    every = SourceSpec("clean", drawn=3, share=1)
+    drawn, others = build_mixture([two, every], data, side=64, seed=5).sources
+    expected = draw_scenes(3, 5, ("sky", "grille"))
+    assert all(np.array_equal(pair.clean, scene) for pair, scene in zip(drawn.pairs, expected, strict=True))
+    assert not np.array_equal(drawn.pairs[0].clean, others.pairs[0].clean)
+    held = build_validation(ValidationSpec("held", "clean", drawn=1, scenes=("night",)), data)
+    assert np.array_equal(held[0].clean, draw_scenes(1, VALIDATION_SEED, ("night",))[0])
 
 
 def test_pictures_smaller_than_a_crop_are_left_out_and_named(data):
