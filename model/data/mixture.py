@@ -27,6 +27,7 @@ class Source:
     shrink: the chance that a sample shows more of its picture than a crop of it, made smaller; up to all of it.
     zoom: the range of the factor by which other samples are resized, log-uniform. zoomed: the chance that they are.
     grey: the chance that both pictures lose their colour. camera: the chance that both go through one more camera.
+    picks: a sample is that of so many crops with the most upright detail, which is most like rain.
     left_out: names of pictures that are smaller than a crop.
     """
 
@@ -39,10 +40,16 @@ class Source:
     zoomed: float = 1.0
     grey: float = 0.0
     camera: float = 0.0
+    picks: int = 1
     left_out: tuple[str, ...] = ()
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        """Draw one (degraded, clean) crop of size × size.
+        """Draw one (degraded, clean) crop of size × size."""
+        crops = [self._draw(size, rng) for _ in range(self.picks)]
+        return max(crops, key=lambda crop: upright_detail(crop[1]))
+
+    def _draw(self, size: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """Draw one of the crops to choose from.
 
         Both pictures of a pair are resized alike. What is degraded on the fly is resized before or after, at even odds:
         a camera's picture of rain is sharp at its own scale, and the net enlarges and shrinks it afterwards.
@@ -100,6 +107,12 @@ class Mixture:
         """Draw a batch: two uint8 arrays (count, size, size, 3)."""
         degraded, clean = zip(*(self.sample(step, index, size) for index in range(count)), strict=True)
         return np.stack(degraded), np.stack(clean)
+
+
+def upright_detail(picture: Picture) -> float:
+    """Return by how much steps across a picture exceed those down, both squared, in green."""
+    green = picture[..., 1].astype(np.float32)
+    return float((np.diff(green, axis=1) ** 2).mean() - (np.diff(green, axis=0) ** 2).mean())
 
 
 def random_box(

@@ -57,6 +57,7 @@ class SourceSpec:
     clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
     zoom: the range of the factor by which samples are resized, as [0.5, 3]. zoomed: the chance that a sample is.
     grey: the chance that a sample has no colour. camera: the chance that both its pictures go through a camera's chain.
+    picks: how many crops are drawn for a sample; that with the most upright detail is taken.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class SourceSpec:
     zoomed: float = 1.0
     grey: float = 0.0
     camera: float = 0.0
+    picks: int = 1
 
     def __post_init__(self) -> None:
         _check_kind(self.kind)
@@ -89,6 +91,8 @@ class SourceSpec:
             raise ValueError(f"scenes is {list(self.scenes)} and drawn is 0; say how many of them to draw")
         _check_names("scenes", self.scenes, SCENES)
         _check_names("drops", self.drops, DROP_KINDS)
+        if self.picks < 1:
+            raise ValueError(f"picks is {self.picks}; it must be 1 or more")
         for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
@@ -173,7 +177,7 @@ def _source(
     if not large:
         raise DatasetError(f"{name}: none of {len(pairs)} pictures has {side} × {side} pixels, the largest crop")
     left_out = tuple(pair.name for pair in pairs if min(pair.clean.shape[:2]) < side)
-    options = (spec.shrink, spec.zoom, spec.zoomed, spec.grey, spec.camera)
+    options = (spec.shrink, spec.zoom, spec.zoomed, spec.grey, spec.camera, spec.picks)
     return Source(name, spec.share, large, degrade, *options, left_out=left_out)
 
 

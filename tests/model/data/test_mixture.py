@@ -153,3 +153,20 @@ def test_a_camera_takes_both_pictures_alike():
         plain = Source("a", 1, source.pairs).draw(64, np.random.default_rng(seed))[1]
         changed += not np.array_equal(clean, plain)
     assert changed >= 17
+
+
+def test_of_several_crops_the_one_most_like_rain_is_taken():
+    """A picture with upright bars at one end and bars as strong that lie at the other."""
+    bars = np.where(np.arange(64) % 8 < 3, 255, 0).astype(np.uint8)
+    upright, lying = np.tile(bars, (64, 1)), np.tile(bars[:, None], (1, 64))
+    scene = np.repeat(np.hstack([upright, np.full((64, 256), 90, np.uint8), lying])[..., None], 3, 2)
+    pairs = [Pair("a", scene, scene)]
+
+    def shares_with_bars(picks):
+        source = Source("a", 1, pairs, picks=picks)
+        crops = [source.draw(48, np.random.default_rng(seed))[1][..., 0] for seed in range(60)]
+        return [np.mean([np.diff(crop.astype(int), axis=axis).any() for crop in crops]) for axis in (1, 0)]
+
+    across, down = zip(shares_with_bars(1), shares_with_bars(6), strict=True)
+    assert across[1] > across[0] + 0.3
+    assert down[1] < down[0] - 0.1

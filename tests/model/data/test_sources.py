@@ -94,6 +94,7 @@ def test_an_unknown_kind_is_an_error(data):
         ({"kind": "pairs", "drawn": 3}, "drawn is 3; scenes are drawn clean"),
         ({"grey": 1.5}, "grey is 1.5; it is a chance"),
         ({"drawn": 3, "scenes": ("sky", "forest")}, "scenes has 'forest'; it may name facade, brick"),
+        ({"picks": 0}, "picks is 0; it must be 1 or more"),
         ({"scenes": ("sky",)}, r"scenes is \['sky'\] and drawn is 0"),
         ({"drops": ("flakes", "hail")}, "drops has 'hail'; it may name streaks, dashes"),
     ],
