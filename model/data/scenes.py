@@ -250,7 +250,8 @@ def _land(image: Image.Image, rng: np.random.Generator) -> None:
     picture = np.where(below[..., None], land.clip(0, 255), np.asarray(image, np.float32))
     image.paste(Image.fromarray(picture.astype(np.uint8)))
     pen = ImageDraw.Draw(image)
-    for _ in range(rng.integers(0, 25)):
+    trees = rng.integers(1, 25) if rng.random() < 0.5 else 0  # without them nothing is dark, as in thin haze
+    for _ in range(trees):
         x, radius = rng.uniform(0, width), rng.uniform(0.01, 0.06) * height
         crown = (x - radius, horizon - 1.5 * radius, x + radius, horizon + 0.3 * radius)
         pen.ellipse(crown, fill=_near(rng, soil * 0.45, 12))
