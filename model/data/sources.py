@@ -24,7 +24,7 @@ from model.data.fields import WHOLE, Corner
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.layouts import load_pairs
 from model.data.mixture import Degrade, Mixture, Source, random_box
-from model.data.picture import Picture, picture_rng
+from model.data.picture import Picture, picture_rng, starken
 from model.data.rain import add_rain, sample_downpour, sample_rain
 from model.data.scenes import SCENES, draw_scenes
 
@@ -53,7 +53,7 @@ class SourceSpec:
     share: how often the source is drawn from, beside the others' shares. take: which of its files, as
     datasets.list_pictures has it. exclude: names without suffix. layers, layers_take: pairs to lift rain from.
     heavy: the chance of dense rain. drops: of camera_rain.KINDS, drawn at even odds; none leaves camera_rain its own.
-    markings: the chance of bright bars painted into the scene. shrink: the chance that
+    markings: the chance of bright bars painted into the scene. stark: of a contrast raised far. shrink: the chance that
     clean photos are shown smaller, as far as a whole scene in one crop, before they are degraded.
     zoom: the range of the factor by which samples are resized, as [0.5, 3]. zoomed: the chance that a sample is.
     grey: the chance that a sample has no colour. camera: the chance that both its pictures go through a camera's chain.
@@ -72,6 +72,7 @@ class SourceSpec:
     heavy: float = 0.35
     drops: tuple[str, ...] = ()
     markings: float = 0.0
+    stark: float = 0.0
     shrink: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
     zoomed: float = 1.0
@@ -93,7 +94,7 @@ class SourceSpec:
         _check_names("drops", self.drops, DROP_KINDS)
         if self.picks < 1:
             raise ValueError(f"picks is {self.picks}; it must be 1 or more")
-        for key in ("heavy", "markings", "shrink", "zoomed", "grey", "camera"):
+        for key in ("heavy", "markings", "stark", "shrink", "zoomed", "grey", "camera"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it is a chance, from 0 to 1")
 
@@ -172,7 +173,7 @@ def _source(
         if spec.kind == "layers":
             degrade = lift_rain([pair for path in spec.layers for pair in load_pairs(data / path, spec.layers_take)])
         else:
-            degrade = degradation(spec.kind, spec.heavy, spec.markings, spec.drops)
+            degrade = degradation(spec.kind, spec.heavy, spec.markings, spec.drops, spec.stark)
     large = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side]
     if not large:
         raise DatasetError(f"{name}: none of {len(pairs)} pictures has {side} × {side} pixels, the largest crop")
@@ -181,7 +182,9 @@ def _source(
     return Source(name, spec.share, large, degrade, *options, left_out=left_out)
 
 
-def degradation(kind: str, heavy: float, markings: float = 0.0, drops: Sequence[str] = ()) -> Degrade:
+def degradation(
+    kind: str, heavy: float, markings: float = 0.0, drops: Sequence[str] = (), stark: float = 0.0
+) -> Degrade:
     """Return what a kind that is drawn anew does to a clean picture; the options are those of SourceSpec."""
 
     def camera_rain(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
@@ -202,6 +205,8 @@ def degradation(kind: str, heavy: float, markings: float = 0.0, drops: Sequence[
     def degrade(clean: Picture, rng: np.random.Generator, place: Corner) -> tuple[Picture, Picture]:
         if markings and rng.random() < markings:
             clean = draw_markings(clean, rng)
+        if stark and rng.random() < stark:
+            clean = starken(clean, rng)
         return kinds[kind](clean, rng, place)
 
     return degrade

@@ -19,7 +19,7 @@ from model.data.datasets import Pair, load_clean
 from model.data.fields import WHOLE
 from model.data.haze import add_haze, add_scene_haze, sample_haze, sample_scene_haze
 from model.data.mixture import random_box
-from model.data.picture import Picture, quantise, resize, to_float, without_colour
+from model.data.picture import Picture, quantise, resize, starken, to_float, without_colour
 from model.data.rain import add_rain, sample_rain
 from model.data.scenes import SCENES, draw_scene
 
@@ -142,8 +142,7 @@ def _night(photos: list[Picture], rng: np.random.Generator, index: int) -> Pictu
 
 
 def _stark(photos: list[Picture], rng: np.random.Generator, index: int) -> Picture:
-    light = to_float(_photo(photos, rng, index))
-    return quantise((light - rng.uniform(0.3, 0.6)) * rng.uniform(2.5, 6) + 0.5)
+    return starken(_photo(photos, rng, index), rng)
 
 
 def _tiny(photos: list[Picture], rng: np.random.Generator, index: int) -> Picture:

@@ -64,6 +64,17 @@ def test_clean_photos_are_to_be_left_as_they_are(data):
     assert np.array_equal(degraded, clean)
 
 
+def test_stark_photos_are_raised_in_contrast_before_the_rain(data):
+    """The rain lies over them and is not cut short with them; both pictures are of the same scene."""
+    plain, stark = (
+        [mixture(data, kind, "photos", stark=chance).batch(0, 4, 64) for kind in ("clean", "rain")] for chance in (0, 1)
+    )
+    assert all(clean.std() > 1.5 * before.std() for (_, clean), (_, before) in zip(stark, plain, strict=True))
+    assert np.array_equal(*stark[0])
+    degraded, clean = stark[1]
+    assert (degraded.astype(int) - clean).max() > 30
+
+
 def test_camera_rain_can_be_held_to_some_kinds_of_drop_at_even_odds(data, monkeypatch):
     asked = []
 
