@@ -17,7 +17,10 @@ from model.inference.restorer import Restorer
 
 @pytest.fixture(scope="module")
 def scene():
-    """A plain sky over fields, and a road with white lines that runs to the horizon."""
+    """A plain sky over fields, a wood, and a road with white lines that runs to the horizon.
+
+    The wood is in shade: a scene in which nothing is dark looks as it would in thin haze.
+    """
     rng = np.random.default_rng(0)
     height, width, horizon = 320, 416, 170
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -27,6 +30,8 @@ def scene():
     depth = (y - horizon).clip(1)
     away = np.abs(x - width / 2) / depth
     picture[(y >= horizon) & (away < 1.1)] = 78
+    wood = (x < 150) & (y < horizon + 16) & (y > horizon - 20 + 8 * np.sin(x / 9))
+    picture[wood] = np.float32([22, 30, 18]) + rng.normal(0, 7, (wood.sum(), 1)).astype(np.float32)
     lines = (y >= horizon + 4) & ((np.abs(away - 0.95) < 0.05) | ((away < 0.04) & (1500 / depth % 10 < 6)))
     picture[lines] = 225
     return picture.clip(0, 255).astype(np.uint8)
