@@ -189,7 +189,7 @@ def headlines() -> str:
 def _scores(task: str, headlines: bool) -> str:
     """Set the restored pictures of each set beside the input, for the default weights of a task."""
     entry = Catalog.load().default(task, "cpu")
-    rows = []
+    head, rows = ("set (pictures)", "input", "restored", "worst picture"), []
     for spec, headline in sets(task):
         if headlines and not headline:
             continue
@@ -197,7 +197,7 @@ def _scores(task: str, headlines: bool) -> str:
         decibels, similar = ([figures.get(key) for key in pair] for pair in (PSNR_KEYS, SSIM_KEYS))
         before = "–" if decibels[0] is None else f"{decibels[0]:.2f} dB, {similar[0]:.3f}"
         after = MISSING if decibels[1] is None else f"{decibels[1]:.2f} dB, {similar[1]:.3f}"
-        row = [f"{spec.name} ({figures.get('pictures', 0):.0f})", before, after]
+        row = [f"{spec.name} ({figures.get('pictures', 0):.0f})", before, after, _least(figures)]
         if headlines:
             row.insert(0, {"derain": "rain", "dehaze": "haze"}[task])
         else:
@@ -205,8 +205,15 @@ def _scores(task: str, headlines: bool) -> str:
             row += [figures.get("worse", "–"), "–" if step is None else f"{step:+.2f}"]
         rows.append(row)
     if headlines:
-        return table(("task", "set (pictures)", "input", "restored"), rows)
-    return table(("set (pictures)", "input", "restored", "worse than the input", "tile step"), rows)
+        return table(("task", *head), rows)
+    return table((*head, "worse than the input", "tile step"), rows)
+
+
+def _least(figures: dict[str, float]) -> str:
+    """Show the picture that a mean hides: its gain over the input, or of clear pictures its PSNR."""
+    if "least_gain" in figures:
+        return f"{figures['least_gain']:+.2f} dB"
+    return f"{figures['least_psnr_y']:.2f} dB" if "least_psnr_y" in figures else MISSING
 
 
 def runs() -> str:

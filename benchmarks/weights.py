@@ -35,19 +35,25 @@ def sets(task: str) -> Iterator[tuple[ValidationSpec, bool]]:
 
 
 def figures(scored: Report) -> dict[str, float]:
-    """Sum up a set as it stands in manifest and file; a figure that is infinite or nowhere measured is left out."""
-    mean = scored.mean
+    """Sum up a set as it stands in manifest and file; a figure that is infinite or nowhere measured is left out.
+
+    A mean hides the few pictures that fail, so the least of them stands beside it: the least gain, or where the input
+    is the target itself, the least PSNR.
+    """
+    mean, images = scored.mean, scored.images.values()
     values = {
-        "pictures": len(scored.images),
+        "pictures": len(images),
         "input_psnr_y": mean.input_psnr_y,
         "psnr_y": mean.psnr_y,
         "input_ssim_y": mean.input_ssim_y,
         "ssim_y": mean.ssim_y,
         "tile_step": mean.tile_step,
         "worse": len(scored.worse),
+        "least_gain": min(score.psnr_y - score.input_psnr_y for score in images),
     }
     if not isfinite(mean.input_psnr_y):  # clear pictures: the input is the target
-        del values["input_ssim_y"], values["worse"]
+        del values["input_ssim_y"], values["worse"], values["least_gain"]
+        values["least_psnr_y"] = min(score.psnr_y for score in images)
     places = {"input_ssim_y": 3, "ssim_y": 3}
     return {key: round(value, places.get(key, 2)) + 0 for key, value in values.items() if isfinite(value)}
 
