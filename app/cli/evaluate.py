@@ -52,7 +52,8 @@ def evaluate(
     Pairs lie in two folders (input and target, rainy and norain, hazy and gt), are named rain-1 and norain-1, or stand
     side by side in one picture. The layout that was found is told.
 
-    The tile step tells by how many of 255 levels the brightness step between tiles grew in flat regions.
+    The tile step tells by how many of 255 levels brightness steps grew more between tiles than inside them, where the
+    picture is flat.
     """
     from rich.console import Console
     from rich.progress import track

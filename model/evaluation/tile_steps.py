@@ -3,7 +3,9 @@
 Knows nothing of networks: a picture, what became of it, and the plan its tiles were laid by.
 
 Air-light judged tile by tile turns a plain sky into squares, and PSNR hardly notices. So the brightness on both sides
-of every place where two tiles meet is compared, before and after, wherever the clean picture is flat.
+of every place where two tiles meet is compared, before and after, wherever the clean picture is flat. Contrast that is
+given back grows everywhere, and noise that is removed shrinks everywhere: so the same is done in the middle of tiles,
+and only what grew more where they meet is theirs.
 """
 
 from collections.abc import Iterator
@@ -19,24 +21,27 @@ from model.inference.tiling import TilePlan
 SPAN = 16
 """Length along the seam, and depth on each side of it, of the patches compared, in pixels."""
 
+REACH = SPAN // 2 + SPAN
+"""How far the place is looked at on each side of a seam, in pixels: half a span for the blending, then a patch."""
+
 FLAT_DEVIATION = 3.0
 """Largest standard deviation of the clean picture's luma over both patches for the place to count as flat."""
 
 
 def tile_step_growth(before: Picture, after: Picture, plan: TilePlan, clean: Picture | None = None) -> float:
-    """Return by how much the mean brightness step across seams grew, in 1/255; NaN where nothing is flat.
+    """Return by how much more the mean brightness step grew across seams than inside tiles, in 1/255.
 
     The step is the absolute difference of mean luma between a patch of one tile and the facing patch of the next, the
-    strip in which they are blended left out. `clean` says what is flat; by default the picture before.
+    strip in which they are blended left out; inside tiles, between patches as far apart about the middle of each.
+    NaN where nothing is flat at a seam, or nothing inside. `clean` says what is flat; by default the picture before.
     """
-    flat = luma(before if clean is None else clean).astype(np.float64)
-    inputs, outputs = (luma(picture).astype(np.float64) for picture in (before, after))
+    planes = [luma(picture).astype(np.float64) for picture in (before if clean is None else clean, before, after)]
+    excess: list[float] = []
     # A column seam of the transposed picture is a row seam of the picture.
-    growth = [
-        *_growth(flat, inputs, outputs, _seams(plan.columns, plan)),
-        *_growth(flat.T, inputs.T, outputs.T, _seams(plan.rows, plan)),
-    ]
-    return float(np.mean(growth)) if growth else nan
+    for starts, turned in ((plan.columns, planes), (plan.rows, [plane.T for plane in planes])):
+        if inside := list(_growth(turned, _middles(starts, plan))):
+            excess += (growth - float(np.mean(inside)) for growth in _growth(turned, _seams(starts, plan)))
+    return float(np.mean(excess)) if excess else nan
 
 
 def _seams(starts: list[int], plan: TilePlan) -> list[int]:
@@ -46,15 +51,21 @@ def _seams(starts: list[int], plan: TilePlan) -> list[int]:
     return [round((following + start + plan.tile) / 2) for start, following in pairwise(starts)]
 
 
-def _growth(flat: np.ndarray, before: np.ndarray, after: np.ndarray, seams: list[int]) -> Iterator[float]:
-    reach = SPAN + SPAN // 2  # half a span for the blending, then a patch
+def _middles(starts: list[int], plan: TilePlan) -> list[int]:
+    """Find the middles of windows that no seam is near."""
+    middles = (start + plan.tile // 2 for start in starts)
+    return [middle for middle in middles if all(abs(middle - seam) >= REACH for seam in _seams(starts, plan))]
+
+
+def _growth(planes: list[np.ndarray], places: list[int]) -> Iterator[float]:
+    flat, before, after = planes
     height, width = flat.shape
-    for seam in seams:
-        if seam < reach or seam + reach > width:
+    for place in places:
+        if place < REACH or place + REACH > width:
             continue
-        left, right = slice(seam - reach, seam - SPAN // 2), slice(seam + SPAN // 2, seam + reach)
+        left, right = slice(place - REACH, place - SPAN // 2), slice(place + SPAN // 2, place + REACH)
         for top in range(0, height - SPAN + 1, SPAN):
             rows = slice(top, top + SPAN)
-            if flat[rows, seam - reach : seam + reach].std() <= FLAT_DEVIATION:
+            if flat[rows, place - REACH : place + REACH].std() <= FLAT_DEVIATION:
                 steps = [abs(plane[rows, left].mean() - plane[rows, right].mean()) for plane in (before, after)]
                 yield steps[1] - steps[0]
