@@ -15,6 +15,10 @@ from model.evaluation.metrics import luma, psnr, ssim
 from model.evaluation.tile_steps import tile_step_growth
 from model.inference.tiling import TilePlan
 
+UNTOUCHED = 100.0
+"""PSNR in dB at which a picture that comes back equal to its target counts in a mean, where infinity would hide the
+others: that of a single pixel in 400×400 that is one grey level off."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -54,8 +58,13 @@ class Report:
 
     @property
     def mean(self) -> Score:
-        """Return the plain mean of every figure, as the papers do; of the tile step, where there is one."""
+        """Return the plain mean of every figure, as the papers do; of the tile step, where there is one.
+
+        An output equal to its target counts as UNTOUCHED; inputs that are clear stay infinite.
+        """
         columns = {f.name: [getattr(score, f.name) for score in self.images.values()] for f in fields(Score)}
+        for name in ("psnr_y", "psnr_rgb"):
+            columns[name] = [min(value, UNTOUCHED) for value in columns[name]]
         columns["tile_step"] = [step for step in columns["tile_step"] if not isnan(step)] or [nan]
         return Score(**{name: float(np.mean(values)) for name, values in columns.items()})
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.data.datasets import Pair
-from model.evaluation.protocol import evaluate
+from model.evaluation.protocol import UNTOUCHED, evaluate
 from model.inference.tiling import TilePlan
 
 
@@ -31,6 +31,13 @@ def test_a_report_is_json_mean_first_even_for_clear_inputs():
     assert list(table) == ["mean", "images"]
     assert table["mean"]["input_psnr_y"] is None
     assert table["images"]["a"]["psnr_y"] > 45
+
+
+def test_a_picture_that_comes_back_untouched_does_not_hide_the_others():
+    report = evaluate(lambda picture: picture - np.uint8(picture[0, 0, 0] > 100), [pair("a", 0), pair("b", 2)])
+    assert report.images["a"].psnr_y == np.inf
+    assert report.mean.psnr_y == pytest.approx((UNTOUCHED + report.images["b"].psnr_y) / 2)
+    assert report.mean.input_psnr_y == np.inf
 
 
 def test_the_tile_step_is_averaged_over_pictures_that_have_flat_seams():
