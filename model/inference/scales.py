@@ -32,9 +32,6 @@ MOST_PASSES = 3
 """Rain of more than three sizes, each at least twice the one before, is not looked for."""
 
 
-_NEAR = 1.4
-"""Up to here a picture is restored at full size, whose detail is worth more."""
-
 _WHOLE_TILES = 12
 """A picture of so few tiles is surveyed by restoring it: mostly that is the pass it needs."""
 
@@ -196,11 +193,10 @@ class _RainCourse:
                 responses[1] = Response.measure(rgb[None], at_full_size[None])
             if len(self._octaves) == 1:
                 return (at_full_size, (1.0,)) if responses[1].found else (rgb, ())
-        if choose(responses, self._octaves[-1], 1, _NEAR) != 1:
+        if choose(responses, self._octaves[-1]) != 1:
             due = [octave for octave in self._octaves if octave not in responses]
             responses |= yield from self._survey(rgb, due, self._most_from(1, MOST_PASSES))
-        least = 1.0
-        while reduction := choose(responses, self._octaves[-1], least, _NEAR):
+        while reduction := choose(responses, self._octaves[-1]):
             left = MOST_PASSES - len(scales)
             if reduction == 1 and at_full_size is not None:
                 image = at_full_size
@@ -208,12 +204,11 @@ class _RainCourse:
                 later = self._most_from(reduction, left) - self._tiles(reduction)
                 image = yield from _pass(image, self._plan, "derain", reduction, later, self._at)
             scales.append(1 / reduction)
-            least = 2 * reduction
-            due = [octave for octave in self._octaves if octave >= least]
+            due = [octave for octave in self._octaves if octave > reduction]
             due = [octave for octave in due if octave not in responses or responses[octave].found]
             if not due or left == 1:
                 break
-            responses = yield from self._survey(image, due, self._most_from(least, left - 1))
+            responses = yield from self._survey(image, due, self._most_from(2 * reduction, left - 1))
         return image, tuple(scales)
 
     def _survey(

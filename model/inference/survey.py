@@ -20,26 +20,27 @@ OCTAVES = (1, 2, 4, 8, 16)
 SMALLEST = 1 / OCTAVES[-1]
 """The smallest scale: there, streaks of 50 pixels look like those that the network knows."""
 
-_LEAST_AMOUNT = 0.3
-"""Rain is found from here on. Rain12's lightest has 1.0, and three of four clear photos stay below 0.22."""
+_LEAST_AMOUNT = 0.15
+"""Rain is found from here on. Rain12's lightest has 1.0, sparse drops and flakes 0.1 to 0.5, and nine of ten clear
+photos stay below 0.05."""
 
-_FINENESS = ((0.105, 2.55), (0.147, 2.12), (0.22, 1.7), (0.35, 1.28), (0.48, 1.06), (0.67, 0.85))
-"""Fineness by how far to reduce: medians over Rain12 in windows where its streaks are 3, 2.5, 2, 1.5, 1.25 and 1 times
-as wide as known, and 0.85 of these. A tenth too small costs 0.6 dB, a third too large 0.2."""
+_FINE = 0.28
+"""Streaks up to 1.7 times as wide as the narrowest known are this fine; twice as wide, 0.21 to 0.26. Of these the next
+octave takes a twelfth more. It is always an octave: half way to the next, sharp rain leaves its edges."""
 
-_TOO_LARGE, _TORN = 1.6, 0.05
-"""Rain that asks for more is judged at the next scale, where it is nearer to what is known; so is rain that the network
-tears, adding light on the way: its squares were 0.08 to 0.17 of those of the removed light in weights that knew narrow
-streaks only, and are below 0.01 where streaks go whole."""
+_TORN = 0.05
+"""Rain that the network tears, adding light on the way, is judged at the next octave: its squares were 0.08 to 0.17 of
+those of the removed light in weights that knew narrow streaks only, and are below 0.01 where streaks go whole."""
 
 _SAME_AMOUNT, _FINER = 0.8, 2.4
 """One rain at two octaves: about as much goes at the second, or what goes is so much finer there, for each octave
 between. Rain12 enlarged has 0.6 to 2.8 times as much and is 2.2 to 4.1 times as fine; drops, dashes and flakes have 0.4
 to 0.8 and are 0.8 to 2.4 times as fine."""
 
-_LEAST_DROPS, _LEAST_DROPS_FINENESS, _LEFT = 0.9, 0.07, 0.4
-"""Where drops are, at least so much goes, it is no smooth slope, and at the next octave so much of it still goes. No
-clear photo was taken for drops: neither 77 of a megapixel nor Kodak24 enlarged by 2 and 4."""
+_LEAST_DROPS, _LEAST_DROPS_FINENESS, _LEFT, _MORE = 0.8, 0.07, 0.4, 1.5
+"""Where drops are, at least so much goes, it is no smooth slope, and at the next octave so much of it still goes; where
+there is no next, so much more than at the octave before. No clear photo was taken for drops: neither 50 of up to a
+megapixel nor Kodak24 enlarged by 2 and 4."""
 
 _BLOCK = 16
 """Side in pixels of the squares in which light and detail are counted."""
@@ -64,10 +65,9 @@ class Response:
         return self.amount >= _LEAST_AMOUNT
 
     @property
-    def reduction(self) -> float:
-        """Estimate by how much to make the windows smaller, 0.85 to 2.55, so that the streaks are as wide as known."""
-        fineness, reductions = zip(*_FINENESS, strict=True)
-        return float(np.interp(self.fineness, fineness, reductions))
+    def fine(self) -> bool:
+        """Tell whether the streaks are about as wide as known."""
+        return self.fineness >= _FINE
 
     @property
     def torn(self) -> bool:
@@ -90,24 +90,16 @@ class Response:
         return cls(amount, slopes / energy, float((added * added).sum()) / energy)
 
 
-def choose(responses: dict[int, Response], coarsest: int, least: float, near: float) -> float | None:
-    """Return by how much to make the picture smaller for the finest rain found; None for no rain.
+def choose(responses: dict[int, Response], coarsest: int) -> int | None:
+    """Return by how much to make the picture smaller for the finest rain found, an octave; None for no rain.
 
     What is too large at a scale and gone at the next was detail.
     coarsest: the picture's last octave, after which there is no next.
-    least: the smallest answer. near: up to it, the full size is near enough.
     """
     found = {at: response for at, response in sorted(responses.items()) if response.found}
     streaks = _octave_of_streaks(found, coarsest)
-    drops = _octave_of_drops(found, streaks)
-    if drops is not None:
-        reduction = float(drops)
-    elif streaks is not None:
-        reduction = streaks * min(found[streaks].reduction, _TOO_LARGE)
-    else:
-        return None
-    reduction = min(max(reduction, least), 1 / SMALLEST)
-    return 1.0 if reduction <= near else reduction
+    drops = _octave_of_drops(found, streaks, coarsest)
+    return streaks if drops is None else drops
 
 
 def _octave_of_streaks(found: dict[int, Response], coarsest: int) -> int | None:
@@ -119,22 +111,24 @@ def _octave_of_streaks(found: dict[int, Response], coarsest: int) -> int | None:
     known = {
         at: response
         for at, response in found.items()
-        if response.reduction <= _TOO_LARGE or (at == coarsest and _as_much_finer(found, at // 2, at))
+        if response.fine or (at == coarsest and _as_much_finer(found, at // 2, at))
     }
     enough = max((response.amount for response in known.values()), default=0.0) / 2
     fallback = next((at for at, response in known.items() if response.amount >= enough), None)
     return next((at for at, response in known.items() if not response.torn), fallback)
 
 
-def _octave_of_drops(found: dict[int, Response], streaks: int | None) -> int | None:
+def _octave_of_drops(found: dict[int, Response], streaks: int | None, coarsest: int) -> int | None:
     """Return the finest octave with drops, unless streaks are finer, or are the same rain.
 
     Drops are less fine than streaks as wide, so they look too large, but they go best where they are found first. Rain
     that is too large at every octave goes best at full size.
     """
     at = next((at for at, response in found.items() if response.like_drops), None)
-    if at is None or (streaks is not None and streaks < at):
+    if at is None or (streaks is not None and streaks <= at):
         return None
+    if at == coarsest > 1:
+        return at if at // 2 not in found or found[at].amount >= _MORE * found[at // 2].amount else None
     if 2 * at not in found or found[2 * at].amount < _LEFT * found[at].amount:
         return None  # it was detail
     other = streaks if streaks is not None and streaks > at else 2 * at

@@ -107,56 +107,59 @@ def test_wider_streaks_are_less_fine():
         black = np.zeros((256, 256, 3), np.uint8)
         return Response.measure(rained_on(black, width)[None], black[None])
 
-    reductions = [response(width).reduction for width in (1.2, 2, 3, 4, 6)]
-    assert reductions == sorted(reductions)
-    assert response(1.5).reduction == pytest.approx(1, abs=0.35)
+    finenesses = [response(width).fineness for width in (1.2, 2, 3, 4, 6)]
+    assert finenesses == sorted(finenesses, reverse=True)
+    assert response(1.5).fine
+    assert not response(6).fine
 
 
 FINE, WIDE, NONE = Response(2.0, 0.67, 0.0), Response(2.0, 0.1, 0.0), Response(0.0, 0.67, 0.0)
 TORN, WIDEST = Response(2.0, 0.67, 0.1), Response(2.0, 0.033, 0.0)
 DROPS, FEWER_DROPS = Response(4.0, 0.22, 0.0), Response(2.0, 0.4, 0.0)
+DETAIL, MORE_DETAIL = Response(0.6, 0.14, 0.0), Response(0.88, 0.18, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("responses", "reduction"),
+    ("responses", "octave"),
     [
         ({1: NONE, 2: NONE, 4: NONE}, None),
         ({1: FINE, 2: FINE, 4: NONE}, 1),
-        ({1: WIDE, 2: WIDE, 4: FINE}, 4 * 0.85),
-        ({1: TORN, 2: FINE, 4: NONE}, 2 * 0.85),
-        ({1: NONE, 2: TORN, 4: NONE}, 2 * 0.85),
+        ({1: WIDE, 2: WIDE, 4: FINE}, 4),
+        ({1: TORN, 2: FINE, 4: NONE}, 2),
+        ({1: NONE, 2: TORN, 4: NONE}, 2),
         ({1: WIDE, 2: NONE, 4: NONE}, None),  # smooth slopes of an enlarged photo, and no streaks
-        ({1: NONE, 2: NONE, 4: WIDE}, None),
-        ({1: NONE, 2: WIDEST, 4: WIDE}, 4 * 1.6),  # nothing coarser was looked at, but it becomes finer as streaks do
+        ({1: NONE, 2: WIDEST, 4: WIDE}, 4),  # nothing coarser was looked at, but it becomes finer as streaks do
         ({2: WIDE}, None),
     ],
 )
-def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, reduction):
-    assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
+def test_what_is_too_large_at_a_scale_is_judged_at_the_next(responses, octave):
+    assert choose(responses, coarsest=4) == octave
 
 
 def test_the_only_octave_has_none_before_it():
-    assert choose({1: WIDE}, coarsest=1, least=1, near=1.2) is None
+    assert choose({1: WIDE}, coarsest=1) is None
 
 
 @pytest.mark.parametrize(
-    ("responses", "reduction"),
+    ("responses", "octave"),
     [
         ({1: DROPS, 2: FEWER_DROPS, 4: NONE}, 1),
         ({1: NONE, 2: DROPS, 4: FEWER_DROPS}, 2),
         ({1: DROPS, 2: NONE, 4: NONE}, None),  # gone at the next octave: detail
         ({1: DROPS, 2: Response(1.2, 0.2, 0.0), 4: NONE}, None),  # or nearly so
-        ({1: DROPS, 2: Response(2.0, 0.67, 0.0), 4: NONE}, 2 * 0.85),  # as much finer as streaks are
-        ({1: DROPS, 2: Response(4.0, 0.4, 0.0), 4: NONE}, pytest.approx(2 * 1.195, abs=0.01)),  # and as much goes
+        ({1: DROPS, 2: Response(2.0, 0.67, 0.0), 4: NONE}, 2),  # as much finer as streaks are
+        ({1: DROPS, 2: Response(4.0, 0.4, 0.0), 4: NONE}, 2),  # and as much goes
         ({1: DROPS, 2: FEWER_DROPS, 4: FINE}, 1),  # what the streaks are is another rain
-        ({1: DROPS, 2: NONE, 4: FINE}, 4 * 0.85),
+        ({1: DROPS, 2: NONE, 4: FINE}, 4),
         ({1: FINE, 2: DROPS, 4: FEWER_DROPS}, 1),
         ({1: WIDE, 2: WIDE, 4: WIDE}, 1),  # too large everywhere
         ({1: NONE, 2: WIDE, 4: WIDE}, None),  # but only at full size: made smaller, detail is taken for it
+        ({1: NONE, 2: NONE, 4: WIDE}, 4),  # nothing coarser was looked at, but far more goes than before
+        ({1: NONE, 2: DETAIL, 4: MORE_DETAIL}, None),
     ],
 )
-def test_drops_go_where_they_are_found_first(responses, reduction):
-    assert choose(responses, coarsest=4, least=1, near=1.2) == reduction
+def test_drops_go_where_they_are_found_first(responses, octave):
+    assert choose(responses, coarsest=4) == octave
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 900), (130, 200), (400, 420), (1300, 900)])
