@@ -1,4 +1,4 @@
-"""Where a picture's rain is and how wide its streaks are, by what the network does to a few windows of it.
+"""Where a picture's rain is and at which size it is best restored, by what the network does to a few windows of it.
 
 Pure numpy: windows before and after in, a judgement out. Three measured facts tell rain and its size. Rain lies over
 most of a picture, while detail that is mistaken for it fills few places: `Response.amount`. The removed light is as
@@ -21,8 +21,8 @@ SMALLEST = 1 / OCTAVES[-1]
 """The smallest scale: there, streaks of 50 pixels look like those that the network knows."""
 
 _LEAST_AMOUNT = 0.15
-"""Rain is found from here on. Rain12's lightest has 1.0, sparse drops and flakes 0.1 to 0.5, and nine of ten clear
-photos stay below 0.05."""
+"""Rain is found from here on. Rain12's lightest has 1.0, sparse drops and flakes 0.1 to 0.5, and four of five clear
+photos stay below 0.1."""
 
 _FINE = 0.28
 """Streaks up to 1.7 times as wide as the narrowest known are this fine; twice as wide, 0.21 to 0.26. Of these the next
