@@ -40,7 +40,7 @@ to 0.8 and are 0.8 to 2.4 times as fine."""
 _LEAST_DROPS, _LEAST_DROPS_FINENESS, _LEFT, _MORE = 0.8, 0.07, 0.4, 1.5
 """Where drops are, at least so much goes, it is no smooth slope, and at the next octave so much of it still goes; where
 there is no next, so much more than at the octave before. No clear photo was taken for drops: neither 50 of up to a
-megapixel nor Kodak24 enlarged by 2 and 4."""
+megapixel nor twelve of Kodak24 enlarged by 2 and 4."""
 
 _BLOCK = 16
 """Side in pixels of the squares in which light and detail are counted."""
@@ -122,7 +122,8 @@ def _octave_of_drops(found: dict[int, Response], streaks: int | None, coarsest: 
     """Return the finest octave with drops, unless streaks are finer, or are the same rain.
 
     Drops are less fine than streaks as wide, so they look too large, but they go best where they are found first. Rain
-    that is too large at every octave goes best at full size.
+    that is too large at every octave goes best at full size. Where the coarsest octave comes alone, the one before had
+    nothing or has just been restored.
     """
     at = next((at for at, response in found.items() if response.like_drops), None)
     if at is None or (streaks is not None and streaks <= at):

@@ -156,6 +156,7 @@ def test_the_only_octave_has_none_before_it():
         ({1: NONE, 2: WIDE, 4: WIDE}, None),  # but only at full size: made smaller, detail is taken for it
         ({1: NONE, 2: NONE, 4: WIDE}, 4),  # nothing coarser was looked at, but far more goes than before
         ({1: NONE, 2: DETAIL, 4: MORE_DETAIL}, None),
+        ({4: WIDE}, 4),  # after a pass at 2, or with nothing there
     ],
 )
 def test_drops_go_where_they_are_found_first(responses, octave):
