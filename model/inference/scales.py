@@ -3,8 +3,9 @@
 Knows nothing of networks, devices or files: it yields the pixels that are to be restored and is sent them back. Pure
 numpy and Pillow. `survey` judges what the network did to windows, `merge` carries a change into the full picture.
 
-The network knows streaks of one to four pixels. A photo of 12 megapixels has streaks of 8 to 30, and the network leaves
-them alone. Such a photo is made smaller, restored, and the difference is enlarged and added to the full picture.
+The network knows streaks of 1 to 12 pixels, the narrower the better. A photo of 12 megapixels has streaks of 8 to 30,
+of which it takes a part or nothing. Such a photo is made smaller, restored, and the difference is enlarged and added to
+the full picture.
 
 A survey says where the rain is: a few windows of the picture, of its half, its quarter and so on go through the
 network. Rain of another size is looked for again when that of the first is gone. The finest comes first: streaks too
@@ -31,7 +32,6 @@ LARGEST_STRENGTH = 1.5
 MOST_PASSES = 3
 """Rain of more than three sizes, each at least twice the one before, is not looked for."""
 
-
 _WHOLE_TILES = 12
 """A picture of so few tiles is surveyed by restoring it: mostly that is the pass it needs."""
 
@@ -40,7 +40,6 @@ _WINDOWS = 4
 
 _HAZE_PIXELS = 600_000
 """Haze is estimated on a picture of about this size: the photos that the weights are validated on have 0.4 million."""
-
 
 MARGIN = 8
 """Pixels along a window's border that are not judged: the network knows least there."""
