@@ -39,8 +39,8 @@ to 0.8 and are 0.8 to 2.4 times as fine."""
 
 _LEAST_DROPS, _LEAST_DROPS_FINENESS, _LEFT, _MORE = 0.8, 0.07, 0.4, 1.5
 """Where drops are, at least so much goes, it is no smooth slope, and at the next octave so much of it still goes; where
-there is no next, so much more than at the octave before. No clear photo was taken for drops: neither 50 of up to a
-megapixel nor twelve of Kodak24 enlarged by 2 and 4."""
+there is no next, so much more than at the octave before. Of clear photos none of 50 of up to a megapixel was taken for
+drops, and one of Kodak24's 24, enlarged by 2."""
 
 _BLOCK = 16
 """Side in pixels of the squares in which light and detail are counted."""
